@@ -1,0 +1,143 @@
+"""The formats of rows: which columns each needs, how one is recognised, and how columns are renamed."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from entrotune.data.records import Record
+from entrotune.data.rejects import RowError
+from entrotune.data.table_files import structured_cell
+from entrotune.errors import UserError
+
+Columns = Mapping[str, str | Sequence[str]]
+"""Our name of a column → its name in the file; several names are joined by a line end."""
+
+ANY_FORMAT = frozenset({"id", "references", "checker"})
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format by name: columns it must have, and columns it may have beside `ANY_FORMAT`."""
+
+    name: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Every column the format knows."""
+        return ANY_FORMAT.union(self.required, self.optional)
+
+
+# In the order of recognition: the more a format asks for, the earlier.
+FORMATS = (
+    Format("pretokenised", ("input_ids",), ("labels", "attention_mask")),
+    Format("answers", ("prompt", "answers")),
+    Format("answers", ("messages", "answers")),
+    Format("answers", ("conversations", "answers")),
+    Format("messages", ("messages",)),
+    Format("sharegpt", ("conversations",)),
+    Format("prompt_completion", ("prompt", "completion")),
+    Format("alpaca", ("instruction", "output"), ("input",)),
+    Format("text", ("text",)),
+    Format("prompt", ("prompt",)),
+)
+FORMAT_NAMES = tuple(dict.fromkeys(format.name for format in FORMATS))
+CANONICAL = ANY_FORMAT.union(*(format.columns for format in FORMATS))
+
+
+def check_columns(columns: Columns) -> None:
+    """Raise `UserError` where a mapping names a column that is not one of ours."""
+    unknown = sorted(set(columns) - CANONICAL)
+    if unknown:
+        raise UserError(
+            f"columns maps {unknown[0]!r}, which is no column here; expected {', '.join(sorted(CANONICAL))}"
+        )
+
+
+def mapped_names(columns: Columns, name: str) -> tuple[str, ...]:
+    """Return the columns of the file that make up our column `name`."""
+    given = columns[name]
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def canonical_fields(record: Record, columns: Columns) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split a record into our columns, after renaming, and the extra ones.
+
+    Raises:
+        RowError: the record lacks a column that is mapped.
+    """
+    content = record.content
+    used = {file_name for name in columns for file_name in mapped_names(columns, name)}
+    missing = sorted(used - content.keys())
+    if missing:
+        raise RowError(f"missing column: {missing[0]}")
+    fields = {name: _joined([content[file_name] for file_name in mapped_names(columns, name)]) for name in columns}
+    fields |= {name: content[name] for name in CANONICAL - fields.keys() - used if name in content}
+    if record.cells:
+        fields = {name: structured_cell(name, value) for name, value in fields.items()}
+    extra = {name: value for name, value in content.items() if name not in fields and name not in used}
+    return fields, extra
+
+
+def _joined(values: list[Any]) -> Any:
+    if len(values) == 1:
+        return values[0]
+    for value in values:
+        if not isinstance(value, str):
+            raise RowError(f"wrong type: only columns of text can be joined, got {type(value).__name__}")
+    return "\n".join(value for value in values if value.strip())
+
+
+def choose_format(sample: Sequence[Record], *, format: str, columns: Columns, source: str) -> str:
+    """Return the format that most records of the sample have, or check the one that was asked for.
+
+    Raises:
+        UserError: a mapped column is in no record, no format fits, or the one asked for lacks its columns.
+    """
+    records = [record.content for record in sample if record.problem is None and isinstance(record.content, dict)]
+    present = list(dict.fromkeys(str(name) for content in records for name in content))
+    for name in columns:
+        for file_name in mapped_names(columns, name):
+            if records and file_name not in present:
+                raise UserError(f"{source} has no column {file_name!r} (for {name}); it has {_listed(present)}")
+    if format != "auto":
+        _check_asked(format, records, present, columns, source)
+        return format
+    votes = Counter(found for content in records if (found := _recognise(content, columns)))
+    if votes:
+        return votes.most_common(1)[0][0]
+    found = _recognise(dict.fromkeys(present, ""), columns)
+    if found is None and records:
+        raise UserError(
+            f"{source} has the columns {_listed(present)}, which fit no format; expected {_formats()}; "
+            "name the columns to use with columns, such as prompt=question and completion=answer"
+        )
+    return found or "unknown"
+
+
+def _recognise(content: Mapping[str, Any], columns: Columns) -> str | None:
+    mapped = set(columns) - ANY_FORMAT
+    names = set(columns) | {name for name, value in content.items() if value is not None}
+    for format in FORMATS:
+        if names.issuperset(format.required) and mapped <= format.columns:
+            return format.name
+    return None
+
+
+def _check_asked(format: str, records: Sequence[Any], present: list[str], columns: Columns, source: str) -> None:
+    if format not in FORMAT_NAMES:
+        raise UserError(f"format is {format!r}; expected auto or one of {', '.join(FORMAT_NAMES)}")
+    shapes = [shape.required for shape in FORMATS if shape.name == format]
+    if records and not any(set(shape) <= {*present, *columns} for shape in shapes):
+        wanted = " or ".join(" + ".join(shape) for shape in shapes)
+        raise UserError(f"{source} has the columns {_listed(present)}; the format {format} needs {wanted}")
+
+
+def _formats() -> str:
+    return ", ".join(f"{format.name} ({' + '.join(format.required)})" for format in FORMATS)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names)) or "none"

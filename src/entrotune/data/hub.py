@@ -1,0 +1,36 @@
+"""Data sets of the Hugging Face hub, through the datasets library."""
+
+from collections.abc import Iterator
+
+from entrotune.data.records import Record
+from entrotune.errors import UserError
+
+
+def hub_records(name: str, *, split: str, streaming: bool) -> Iterator[Record]:
+    """Yield the rows of `owner/name` or, with a configuration, `owner/name:configuration`; code in it is never run.
+
+    Args:
+        split: which split to read.
+        streaming: read from the net row by row; right where only the first rows are wanted.
+
+    Raises:
+        UserError: it does not exist, the hub cannot be reached, or it needs another split or configuration.
+    """
+    import datasets
+
+    path, _, configuration = name.partition(":")
+    try:
+        rows = datasets.load_dataset(path, configuration or None, split=split, streaming=streaming)
+    except datasets.exceptions.DatasetNotFoundError:
+        raise UserError(
+            f"no data set {path!r} on the hub that you may read, and no such file; check the name, or log in"
+        ) from None
+    except (ConnectionError, TimeoutError) as error:
+        raise UserError(
+            f"{path!r} is no file here, and as a data set it is not cached and the hub cannot be reached ({error}); "
+            "give the path of a file, or try again with a connection"
+        ) from None
+    except (ValueError, RuntimeError, OSError) as error:
+        raise UserError(f"the data set {name!r}, split {split!r}, cannot be loaded: {error}") from None
+    for number, content in enumerate(rows, start=1):
+        yield Record(f"{name}[{split}]", number, content)

@@ -1,0 +1,112 @@
+"""Rows from any source, checked one by one."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from entrotune.data.formats import FORMATS, Columns, canonical_fields, check_columns, choose_format
+from entrotune.data.parse import parse_fields, parse_id
+from entrotune.data.records import Record
+from entrotune.data.rejects import Reject, Rejects, RowError, first_reasons
+from entrotune.data.rows import Row, RowSet
+from entrotune.data.sources import open_source
+from entrotune.errors import UserError
+
+_SAMPLE = 100
+
+
+def load_rows(
+    source: str | Path,
+    *,
+    format: str = "auto",
+    columns: Columns | None = None,
+    on_bad_row: str = "skip",
+    limit: int | None = None,
+    split: str = "train",
+) -> RowSet:
+    """Read rows, say of which format they are, and reject those that cannot be used, each with file, line and reason.
+
+    Args:
+        source: a .jsonl, .json, .csv, .tsv or .parquet file, a folder of such files, a hub id (`owner/name`, or
+            `owner/name:configuration`), or the embedded `chitchat`, `chitchat:pairs`, `chitchat:openers`.
+        format: `messages`, `sharegpt`, `prompt_completion`, `alpaca`, `text`, `pretokenised`, `answers` (several a
+            prompt), `prompt` (evaluation only), or `auto`: the one that most of the first 100 records have.
+        columns: our name of a column → its name in the file, such as `{"prompt": "question"}`; several names are
+            joined by line ends.
+        on_bad_row: `skip` keeps bad rows in `rejects`, `stop` raises at the first.
+        limit: stop after so many usable rows.
+        split: the split of a data set from the hub.
+
+    Raises:
+        UserError: the source or a column does not exist, the format is not recognised, no row is usable, or a row is
+            bad and `on_bad_row` is `stop`.
+    """
+    columns = columns or {}
+    check_columns(columns)
+    if limit is not None and limit < 1:
+        raise UserError(f"limit is {limit}; expected at least 1 row")
+    rejects = Rejects(on_bad_row)
+    records = open_source(str(source), split=split, limit=limit)
+    sample = list(itertools.islice(records, _SAMPLE))
+    chosen = choose_format(sample, format=format, columns=columns, source=str(source))
+    loader = _Loader(chosen, columns, rejects)
+    rows = list(itertools.islice(loader.rows(itertools.chain(sample, records)), limit))
+    if not rows and not rejects.found:
+        raise UserError(f"{source} is empty: it holds no row")
+    if not rows:
+        raise UserError(f"{source} has no usable row among {loader.read:,}: {first_reasons(rejects.found)}")
+    return RowSet(rows=rows, rejects=rejects.found, format=chosen, source=str(source), read=loader.read)
+
+
+class _Loader:
+    """Turns records into rows, counts them, and remembers the ids that were used."""
+
+    def __init__(self, format: str, columns: Columns, rejects: Rejects) -> None:
+        self.format = format
+        self.columns = columns
+        self.rejects = rejects
+        self.read = 0
+        self._places: dict[str, str] = {}
+        self._used = frozenset[str]().union(*(shape.columns for shape in FORMATS if shape.name == format))
+
+    def rows(self, records: Iterable[Record]) -> Iterator[Row]:
+        """Yield the rows of the usable records; the others go to the rejects."""
+        for record in records:
+            self.read += 1
+            try:
+                row = self._row(record)
+            except RowError as error:
+                self.rejects.add(
+                    Reject(
+                        source=record.source,
+                        line=record.line,
+                        id=_told_id(record),
+                        reason=str(error),
+                        row=record.content,
+                    )
+                )
+                continue
+            yield row
+
+    def _row(self, record: Record) -> Row:
+        if record.problem is not None:
+            raise RowError(record.problem)
+        if not isinstance(record.content, dict):
+            raise RowError(f"wrong type: the row is a {type(record.content).__name__}, expected an object with columns")
+        if not record.content:
+            raise RowError("empty: the row has no columns")
+        fields, extra = canonical_fields(record, self.columns)
+        extra |= {name: value for name, value in fields.items() if name not in self._used}
+        place = f"{record.source}:{record.line}"
+        id = parse_id(fields.get("id")) or f"{Path(record.source).name}:{record.line}"
+        parsed = parse_fields(self.format, fields)
+        if id in self._places:
+            raise RowError(f"duplicate id: {id!r} was used before, at {self._places[id]}")
+        self._places[id] = place
+        return Row(id=id, source=record.source, line=record.line, extra=extra, **parsed)
+
+
+def _told_id(record: Record) -> str | None:
+    """The id that a bad record gives itself, as far as it can be read."""
+    given = record.content.get("id") if isinstance(record.content, dict) else None
+    return str(given) if isinstance(given, (str, int)) and given != "" else None

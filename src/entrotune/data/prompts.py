@@ -1,0 +1,78 @@
+"""Rows to prompts a model is asked to answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from entrotune.data.rejects import RowError
+from entrotune.data.render import check_system, render_prompt
+from entrotune.data.rows import Message, Row, answers_of, prompt_messages
+from entrotune.data.tokens import check_tokenizer, tokenize
+from entrotune.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """What a model is asked: `text` as it reads it, header of its own turn included, and the same as tokens.
+
+    `messages` are the turns without the added system message. `references` are good answers: the row's references or,
+    without any, its answers.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    text: str
+    input_ids: tuple[int, ...]
+    references: tuple[str, ...]
+    checker: Mapping[str, Any] | None
+
+
+def prompts_of(
+    rows: Sequence[Row],
+    tokenizer: "PreTrainedTokenizerBase",
+    *,
+    system: str | None = None,
+    max_length: int | None = None,
+) -> list[Prompt]:
+    """Return one prompt a row, rendered with the generation prompt of the chat template where there is one.
+
+    Args:
+        system: as in `encode_rows`; give both the same.
+        max_length: tokens a prompt may have: the model's context less what is to be generated.
+
+    Raises:
+        UserError: a row has no prompt, the chat template refuses it, or it is longer than `max_length`.
+    """
+    check_tokenizer(tokenizer)
+    check_system(tokenizer, system)
+    texts = [_text(row, tokenizer, system) for row in rows]
+    tokens = tokenize(tokenizer, texts, from_template=bool(tokenizer.chat_template))
+    prompts = []
+    for row, text, encoded in zip(rows, texts, tokens, strict=True):
+        length = len(encoded.input_ids)
+        if max_length is not None and length > max_length:
+            raise UserError(
+                f"{row.source}:{row.line} (id {row.id}): the prompt has {length} tokens, more than the {max_length} "
+                "that fit the context; shorten it or leave the row out"
+            )
+        prompts.append(
+            Prompt(
+                id=row.id,
+                messages=prompt_messages(row) or (),
+                text=text,
+                input_ids=tuple(encoded.input_ids),
+                references=row.references or answers_of(row),
+                checker=row.checker,
+            )
+        )
+    return prompts
+
+
+def _text(row: Row, tokenizer: "PreTrainedTokenizerBase", system: str | None) -> str:
+    try:
+        return render_prompt(tokenizer, row, system=system)
+    except RowError as error:
+        raise UserError(f"{row.source}:{row.line} (id {row.id}): {error}") from None

@@ -1,0 +1,133 @@
+"""One block of rows in plain PyTorch: statistics, then the gradient written over the logits.
+
+Shapes: B rows of the block, V vocabulary. Buffers are reused from block to block; u = z − max z, e = exp(u).
+"""
+
+import torch
+from torch import Tensor
+
+from entrotune.objectives import Coefficients, Needs, Objective, Rows
+
+# exp() of it is 0, its square is finite, and 0 times either is 0: what a logit of −inf becomes.
+IMPOSSIBLE = -1e18
+
+
+class RowPass:
+    """Statistics and gradient of blocks of logits for one objective.
+
+    Args:
+        objective: what is minimised.
+        vocabulary: V.
+        rows: the largest block.
+        like: a tensor with the dtype (float32 or float64) and device of the statistics.
+        has_impossible: whether logits may be −inf.
+    """
+
+    def __init__(self, objective: Objective, vocabulary: int, rows: int, like: Tensor, *, has_impossible: bool) -> None:
+        self.objective = objective
+        self.needs: Needs = objective.needs
+        self.has_impossible = has_impossible
+        wide = 3 + (self.needs.temperature is not None) + self.needs.sigmoid_weights
+        self.buffers = [like.new_empty(rows, vocabulary) for _ in range(wide)]
+
+    @staticmethod
+    def buffers_needed(needs: Needs) -> int:
+        """How many [rows, V] buffers a pass holds."""
+        return 3 + (needs.temperature is not None) + needs.sigmoid_weights
+
+    def statistics(self, logits_BV: Tensor, targets_B: Tensor) -> Rows:
+        """Fill the buffers from the logits (read only) and return the block's statistics."""
+        count, vocabulary = logits_BV.shape
+        needs = self.needs
+        u, e, eu = (buffer[:count] for buffer in self.buffers[:3])
+        top = logits_BV.amax(-1).to(u.dtype)
+        torch.sub(logits_BV, top[:, None], out=u)
+        sums: dict[str, Tensor] = {}
+        if needs.logit_sum:
+            sums["logit_sum"] = u.sum(-1) + vocabulary * top
+        if needs.logit_squares:
+            sums["logit_squares"] = torch.mul(logits_BV, logits_BV, out=e).sum(-1)
+        gap = u.gather(-1, targets_B[:, None]).squeeze(-1)
+        if self.has_impossible:
+            u.clamp_(min=IMPOSSIBLE)
+        torch.exp(u, out=e)
+        torch.mul(e, u, out=eu)
+        mass, first, second = e.sum(-1), eu.sum(-1), _dot(eu, u)
+        mean = first / mass
+        log_mass = mass.log()
+        if needs.temperature is not None:
+            sums |= self._tempered(u, gap)
+        return Rows(
+            vocabulary=vocabulary,
+            max_logit=top,
+            log_mass=log_mass,
+            target_gap=gap,
+            entropy=log_mass - mean,
+            varentropy=(second / mass - mean**2).clamp_(min=0),
+            **sums,
+        )
+
+    def _tempered(self, u: Tensor, gap: Tensor) -> dict[str, Tensor]:
+        """Statistics of q; its unnormalised values stay in buffer 3, times w in buffer 4."""
+        needs = self.needs
+        q = self.buffers[3][: u.shape[0]]
+        torch.mul(u, 1 / needs.temperature, out=q)
+        q.exp_()
+        mass = q.sum(-1)
+        found = {"tempered_log_mass": mass.log()}
+        if needs.tempered_mean:
+            found["tempered_gap"] = _dot(q, u) / mass
+        if needs.sigmoid_weights:
+            qw = self.buffers[4][: u.shape[0]]
+            torch.sub(u, gap[:, None], out=qw)
+            qw.mul_(0.01).sigmoid_().mul_(q)
+            weighted = qw.sum(-1) / mass
+            found["weighted_mass"] = weighted
+            found["weighted_gap"] = _dot(qw, u) / mass - gap * weighted
+        return found
+
+    def gradient(self, rows: Rows, targets_B: Tensor, out: Tensor) -> None:
+        """Write ∂(objective)/∂(logits) of the block that `statistics` saw last into `out`, [B, V]."""
+        count = targets_B.shape[0]
+        u, grad, eu = (buffer[:count] for buffer in self.buffers[:3])
+        s = self.objective.coefficients(rows)
+        self._spread(s, rows, u, grad, eu)
+        if _present(s.b) or _present(s.bw):
+            inverse = torch.exp(-rows.tempered_log_mass)
+            for scalar, buffer in ((s.b, 3), (s.bw, 4)):
+                if _present(scalar):
+                    grad.addcmul_(self.buffers[buffer][:count], (scalar * inverse)[:, None])
+        if _present(s.m):
+            # m z = m u + m max
+            grad.add_(u, alpha=s.m) if isinstance(s.m, float) else grad.addcmul_(u, s.m[:, None])
+            grad.add_((s.m * rows.max_logit)[:, None])
+        if _present(s.k):
+            grad.add_(s.k if isinstance(s.k, float) else s.k[:, None])
+        if _present(s.c):
+            minus = -(s.c if isinstance(s.c, Tensor) else torch.full_like(rows.entropy, s.c))
+            grad.scatter_add_(-1, targets_B[:, None], minus[:, None])
+        out.copy_(grad)
+
+    @staticmethod
+    def _spread(s: Coefficients, rows: Rows, u: Tensor, e: Tensor, eu: Tensor) -> None:
+        """Turn e into p (a0 + a1 log p + a2 log² p), written in powers of u = log p + log_mass."""
+        mass, inverse = rows.log_mass, torch.exp(-rows.log_mass)
+        constant = s.a0 - s.a1 * mass + s.a2 * mass**2
+        linear = s.a1 - 2 * s.a2 * mass
+        if not any(map(_present, (s.a0, s.a1, s.a2))):
+            e.zero_()
+            return
+        e.mul_((constant * inverse)[:, None])
+        if _present(s.a1) or _present(s.a2):
+            e.addcmul_(eu, (linear * inverse)[:, None])
+        if _present(s.a2):
+            e.addcmul_(eu.mul_(u), (s.a2 * inverse)[:, None])
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Σ a b over the last axis, [B], without a buffer for the product."""
+    return torch.bmm(a[:, None, :], b[:, :, None]).view(-1)
+
+
+def _present(scalar: float | Tensor) -> bool:
+    return isinstance(scalar, Tensor) or scalar != 0.0

@@ -1,0 +1,138 @@
+"""The output head: the matrix that turns hidden states into logits, and what the model does to its product.
+
+logits = softcap * tanh((hidden @ weight.T + bias) * logit_scale / softcap)      (no cap where softcap is None)
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from entrotune.errors import UserError
+
+_SOFTCAP_NAMES = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
+_SCALE_NAMES = ("logit_scale", "output_multiplier", "lm_head_multiplier")
+
+
+@dataclass(frozen=True)
+class Head:
+    """A model's output head.
+
+    Attributes:
+        module: the module that holds the weight in use (the trained copy where PEFT keeps two).
+        weight: [V, D].
+        bias: [V] or None.
+        logit_scale: multiplies the product, before the cap.
+        softcap: bounds the logits by softcap·tanh(logits/softcap); None for no cap.
+    """
+
+    module: nn.Module
+    weight: Tensor
+    bias: Tensor | None
+    logit_scale: float
+    softcap: float | None
+
+
+def base_of(model: Any) -> Any:
+    """The transformers model inside a PEFT wrapper, adapters in place; any other model as it is.
+
+    Raises:
+        UserError: a prompt-learning adapter, whose virtual tokens exist only in PEFT's own forward.
+    """
+    if not hasattr(model, "peft_config") or not hasattr(model, "get_base_model"):
+        return model
+    if any(config.is_prompt_learning for config in model.peft_config.values()):
+        raise UserError("prompt-learning adapters are not supported; use LoRA or a full fine-tune")
+    return model.get_base_model()
+
+
+def backbone(model: nn.Module) -> nn.Module:
+    """The model without its head: its output's `last_hidden_state` [B, T, D] is what the head multiplies."""
+    return base_of(model).base_model
+
+
+def find_head(model: nn.Module) -> Head:
+    """Find the output head of a causal language model, through PEFT wrappers.
+
+    Raises:
+        UserError: no head, or an adapter on it (LoRA, trained tokens): a fused loss, which multiplies by the weight
+            itself, would ignore that adapter. A head trained whole (`modules_to_save`) is fine.
+    """
+    base = base_of(model)
+    module = base.get_output_embeddings()
+    if module is None:
+        raise UserError(f"model {type(base).__name__} has no output head; expected a causal language model")
+    module = _trained_copy(module)
+    bias = getattr(module, "bias", None)
+    config = base.config.get_text_config()
+    return Head(module, module.weight, bias, _logit_scale(config), _softcap(config))
+
+
+def check_head(model: nn.Module) -> None:
+    """Compare hidden·weightᵀ, scaled and capped, with the model's own logits on four tokens.
+
+    Raises:
+        UserError: they differ: this family does something to its logits that `find_head` does not know.
+    """
+    head = find_head(model)
+    ids = torch.arange(1, 5, device=head.weight.device)[None]
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            hidden = backbone(model)(input_ids=ids, use_cache=False).last_hidden_state
+            ours = plain_logits(hidden, head).float()
+            theirs = base_of(model)(input_ids=ids, use_cache=False).logits.float()
+    finally:
+        model.train(was_training)
+    # Both sides round to the weights' precision in a different order; a missed scale is off by far more than this.
+    tolerance = 64 * torch.finfo(head.weight.dtype).eps * theirs.abs().max().clamp(min=1.0).item()
+    difference = (ours - theirs).abs().max().item()
+    if not difference <= tolerance:
+        name = type(base_of(model)).__name__
+        raise UserError(f"the output head of {name} is not understood: logits differ by {difference:.3g}")
+
+
+def plain_logits(hidden: Tensor, head: Head) -> Tensor:
+    """Logits [..., V] of hidden states [..., D], as the model computes them. Materialises them: for few rows."""
+    logits = nn.functional.linear(hidden, head.weight, head.bias) * head.logit_scale
+    return logits if head.softcap is None else head.softcap * torch.tanh(logits / head.softcap)
+
+
+def _trained_copy(module: Any) -> Any:
+    try:
+        from peft.tuners.tuners_utils import BaseTunerLayer
+        from peft.utils.other import AuxiliaryTrainingWrapper, ModulesToSaveWrapper
+    except ImportError:  # without PEFT nothing is wrapped
+        return module
+    if isinstance(module, ModulesToSaveWrapper):
+        if module.disable_adapters or not module.active_adapters:
+            return module.original_module
+        return module.modules_to_save[module.active_adapters[0]]
+    if isinstance(module, BaseTunerLayer | AuxiliaryTrainingWrapper):
+        raise UserError(
+            "there is an adapter on the output head, which a fused loss would ignore; "
+            "leave the head out of the adapter's targets, or train it whole through modules_to_save"
+        )
+    return module
+
+
+def _logit_scale(config: Any) -> float:
+    for name in _SCALE_NAMES:
+        value = getattr(config, name, None)
+        if isinstance(value, int | float):  # MPT's may be a word, which its own forward does not use
+            return float(value)
+    scaling = getattr(config, "logits_scaling", None)
+    if scaling is None:
+        return 1.0
+    # Granite and MiniCPM3 divide by it; HyperCLOVA X multiplies.
+    return float(scaling) if config.model_type == "hyperclovax" else 1.0 / float(scaling)
+
+
+def _softcap(config: Any) -> float | None:
+    for name in _SOFTCAP_NAMES:
+        value = getattr(config, name, None)
+        if value is not None:
+            return float(value)
+    return None

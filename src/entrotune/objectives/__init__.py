@@ -1,0 +1,47 @@
+"""What is minimised: terms, and the algebra that joins them into objectives."""
+
+from entrotune.objectives import terms
+from entrotune.objectives.objective import Objective
+from entrotune.objectives.parse import ObjectiveError
+from entrotune.objectives.rows import Coefficients, Needs, Rows, RowStats
+from entrotune.objectives.term import TERMS, Term
+from entrotune.objectives.terms.alpha_divergence import AlphaDivergence as alpha_divergence  # noqa: N813
+from entrotune.objectives.terms.ce import CrossEntropy as ce  # noqa: N813
+from entrotune.objectives.terms.dft import Dft as dft  # noqa: N813
+from entrotune.objectives.terms.eaft import Eaft as eaft  # noqa: N813
+from entrotune.objectives.terms.entropy import Entropy as entropy  # noqa: N813
+from entrotune.objectives.terms.focal import Focal as focal  # noqa: N813
+from entrotune.objectives.terms.gem import Gem as gem  # noqa: N813
+from entrotune.objectives.terms.generalised_entropies import Renyi as renyi  # noqa: N813
+from entrotune.objectives.terms.generalised_entropies import Tsallis as tsallis  # noqa: N813
+from entrotune.objectives.terms.label_smoothing import LabelSmoothing as label_smoothing  # noqa: N813
+from entrotune.objectives.terms.mse import Mse as mse  # noqa: N813
+from entrotune.objectives.terms.power import Power as power  # noqa: N813
+from entrotune.objectives.terms.varentropy import Varentropy as varentropy  # noqa: N813
+from entrotune.objectives.terms.z_loss import ZLoss as z_loss  # noqa: N813
+
+__all__ = [
+    "TERMS",
+    "Coefficients",
+    "Needs",
+    "Objective",
+    "ObjectiveError",
+    "RowStats",
+    "Rows",
+    "Term",
+    "alpha_divergence",
+    "ce",
+    "dft",
+    "eaft",
+    "entropy",
+    "focal",
+    "gem",
+    "label_smoothing",
+    "mse",
+    "power",
+    "renyi",
+    "terms",
+    "tsallis",
+    "varentropy",
+    "z_loss",
+]

@@ -1,0 +1,174 @@
+"""Objectives: sums of terms with coefficients, which are themselves things that can be added and scaled."""
+
+import math
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from entrotune.errors import UserError
+from entrotune.objectives.parse import known_terms, parse
+from entrotune.objectives.rows import Coefficients, Needs, Rows, RowStats
+from entrotune.objectives.term import Term, number
+from entrotune.objectives.truth import exact_rows
+
+Parts = tuple[tuple[float, Term], ...]
+
+
+class Objective:
+    """A sum of terms, each with a coefficient: what training minimises, per supervised token, in nats.
+
+    Write it as text, `Objective("ce - 0.1*entropy")`; as a mapping, `Objective({"ce": 1, "entropy": -0.1})`; or with
+    Python operators on terms, `ce() - 0.1 * entropy()`. `str()` gives text that reads back as the same objective.
+    Objectives are immutable, comparable (the order of terms does not matter) and hashable.
+
+    Raises:
+        ValueError: a wrong name, argument or coefficient, or two temperatures; the place in the text is marked.
+    """
+
+    __slots__ = ("parts",)
+    parts: Parts
+
+    def __init__(self, source: "str | Term | Mapping[str, float] | Objective") -> None:
+        if isinstance(source, str):
+            parts: Iterable[tuple[float, Term]] = parse(source)
+        elif isinstance(source, Mapping):
+            parts = [(_coefficient(c, text) * f, t) for text, c in source.items() for f, t in parse(text)]
+        elif isinstance(source, Term):
+            parts = [(1.0, source)]
+        elif isinstance(source, Objective):
+            parts = source.parts
+        else:
+            raise UserError(f"an objective is text, a mapping of terms or a term, not {type(source).__name__}")
+        self.parts = _merged(parts)
+        _check(self.parts)
+
+    @classmethod
+    def from_parts(cls, parts: Iterable[tuple[float, Term]]) -> Self:
+        """The sum of `parts`, not yet checked: a difference may pass through a form that makes no sense alone."""
+        objective = cls.__new__(cls)
+        objective.parts = _merged(parts)
+        return objective
+
+    def __str__(self) -> str:
+        text = ""
+        for coefficient, term in self.parts:
+            sign = "-" if coefficient < 0 else "+"
+            size = "" if abs(coefficient) == 1 else f"{number(abs(coefficient))}*"
+            text += f" {sign} {size}{term}" if text else f"{'-' if sign == '-' else ''}{size}{term}"
+        return text
+
+    def __repr__(self) -> str:
+        return f"Objective({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Objective) and set(self.parts) == set(other.parts)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.parts))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Objective.from_parts, (self.parts,))
+
+    def __add__(self, other: "Term | Objective") -> "Objective":
+        return Objective.from_parts([*self.parts, *_parts_of(other)])
+
+    def __sub__(self, other: "Term | Objective") -> "Objective":
+        return self + -1.0 * Objective.from_parts(_parts_of(other))
+
+    def __mul__(self, factor: float) -> "Objective":
+        factor = _coefficient(factor, str(self))
+        return Objective.from_parts([(factor * c, term) for c, term in self.parts])
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> "Objective":
+        return self * (1.0 / divisor)
+
+    def __neg__(self) -> "Objective":
+        return self * -1.0
+
+    @property
+    def needs(self) -> Needs:
+        """The row statistics all terms together need."""
+        return reduce(Needs.__or__, (term.needs() for _, term in self.parts), Needs())
+
+    def coefficient_values(self) -> dict[str, float]:
+        """`{"ce": 1.0, "entropy": -0.1}`: what is logged at every step."""
+        return {str(term): coefficient for coefficient, term in self.parts}
+
+    def value(self, rows: Rows) -> Tensor:
+        """The objective of each row, [N]."""
+        return sum((c * term.value(rows) for c, term in self.parts), torch.zeros_like(rows.entropy))
+
+    def coefficients(self, rows: Rows) -> Coefficients:
+        """The scalars of the gradient with respect to the logits, per row."""
+        return reduce(Coefficients.__add__, (c * term.coefficients(rows) for c, term in self.parts), Coefficients())
+
+    def from_logits(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        *,
+        num_items: int | Tensor | None = None,
+        ignore_index: int = -100,
+    ) -> tuple[Tensor, RowStats]:
+        """The objective of logits already computed, differentiable: sum over supervised tokens / `num_items`.
+
+        Args:
+            logits: [..., V]; half precision is computed in float32.
+            targets: [...], with `ignore_index` where there is nothing to learn.
+            num_items: what to divide by; by default the number of supervised tokens (at least 1).
+
+        Returns:
+            The loss (a scalar; 0 where no token is supervised) and the statistics of each token.
+        """
+        objective = Objective(self)
+        mask = targets != ignore_index
+        rows_NV = logits[mask]
+        if rows_NV.dtype in (torch.float16, torch.bfloat16):
+            rows_NV = rows_NV.float()
+        targets_N = targets[mask]
+        frozen_NV = rows_NV.detach()
+        value_N = sum(c * term.reference(rows_NV, targets_N, frozen_NV) for c, term in objective.parts)
+        count = max(1, targets_N.numel()) if num_items is None else num_items
+        # An empty sum keeps its connection to the logits, so that backward works on a batch with nothing to learn.
+        loss = value_N.sum() / count if targets_N.numel() else rows_NV.sum()
+        return loss, RowStats.scatter(exact_rows(frozen_NV, targets_N, objective.needs), value_N, mask)
+
+
+def _merged(parts: Iterable[tuple[float, Term]]) -> Parts:
+    totals: dict[Term, float] = {}
+    for coefficient, term in parts:
+        totals[term] = totals.get(term, 0.0) + coefficient
+    return tuple((coefficient, term) for term, coefficient in totals.items() if coefficient != 0)
+
+
+def _parts_of(other: "Term | Objective") -> Parts:
+    if isinstance(other, Objective):
+        return other.parts
+    if isinstance(other, Term):
+        return ((1.0, other),)
+    raise UserError(f"an objective and {type(other).__name__} {other!r} cannot be added; add terms, such as ce()")
+
+
+def _coefficient(value: object, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise UserError(f"the coefficient of {what!r} must be a finite number, not {value!r}")
+    return float(value)
+
+
+def _check(parts: Parts) -> None:
+    if not parts:
+        raise UserError(f"the objective is zero: nothing to minimise. Terms: {known_terms()}")
+    for coefficient, term in parts:
+        if not math.isfinite(coefficient):
+            raise UserError(f"the coefficient of {term} is {coefficient}; it must be a finite number")
+        if coefficient < 0 and not term.signed:
+            raise UserError(
+                f"the coefficient of {term} is {number(coefficient)}, but a negative one rewards the model for missing "
+                "the data without end; use a positive coefficient (entropies may be subtracted: ce - 0.1*entropy)"
+            )
+    reduce(Needs.__or__, (term.needs() for _, term in parts), Needs())

@@ -1,0 +1,54 @@
+"""Row statistics the slow and exact way, from whole rows of logits."""
+
+import torch
+from torch import Tensor
+
+from entrotune.objectives.rows import Needs, Rows
+from entrotune.objectives.term import log_probabilities
+
+
+def exact_rows(logits: Tensor, targets: Tensor, needs: Needs) -> Rows:
+    """The statistics of [N, V] logits in the logits' own precision.
+
+    Args:
+        logits: [N, V]; −inf marks a token that cannot be.
+        targets: [N].
+        needs: which statistics beyond the common ones.
+    """
+    if not logits.shape[0]:
+        # amax has no identity: an empty batch gets empty statistics from one made-up row.
+        return _head(exact_rows(logits.new_zeros(1, logits.shape[1]), targets.new_zeros(1), needs), 0)
+    top = logits.amax(-1)
+    shifted = logits - top[:, None]
+    gap = shifted.gather(-1, targets[:, None]).squeeze(-1)
+    p, log_p = log_probabilities(logits)
+    entropy = -(p * log_p).sum(-1)
+    extra: dict[str, Tensor] = {}
+    if needs.temperature is not None:
+        q = torch.softmax(shifted / needs.temperature, -1)
+        possible = shifted.masked_fill(q == 0, 0.0)
+        extra["tempered_log_mass"] = torch.logsumexp(shifted / needs.temperature, -1)
+        if needs.tempered_mean:
+            extra["tempered_gap"] = (q * possible).sum(-1)
+        if needs.sigmoid_weights:
+            weight = torch.sigmoid(0.01 * (shifted - gap[:, None]))
+            extra["weighted_mass"] = (q * weight).sum(-1)
+            extra["weighted_gap"] = (q * weight * (possible - gap[:, None]).masked_fill(q == 0, 0.0)).sum(-1)
+    if needs.logit_sum:
+        extra["logit_sum"] = logits.sum(-1)
+    if needs.logit_squares:
+        extra["logit_squares"] = (logits**2).sum(-1)
+    return Rows(
+        vocabulary=logits.shape[-1],
+        max_logit=top,
+        log_mass=torch.logsumexp(shifted, -1),
+        target_gap=gap,
+        entropy=entropy,
+        varentropy=(p * (log_p + entropy[:, None]) ** 2).sum(-1),
+        **extra,
+    )
+
+
+def _head(rows: Rows, count: int) -> Rows:
+    values = {name: getattr(rows, name) for name in Rows.__slots__ if name != "vocabulary"}
+    return Rows(rows.vocabulary, **{name: None if v is None else v[:count] for name, v in values.items()})

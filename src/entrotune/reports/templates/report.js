@@ -1,0 +1,160 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const holder = document.getElementById("figures");
+  const figures = holder ? JSON.parse(holder.textContent) : {};
+  const plots = [...document.querySelectorAll("[data-figure]")];
+  const hidden = new Set();
+  const systemDark = window.matchMedia("(prefers-color-scheme: dark)");
+
+  const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
+
+  function faded(hex, opacity) {
+    const parts = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+    return `rgba(${parts.join(",")},${opacity})`;
+  }
+
+  function painted(trace, columns) {
+    const { meta } = trace;
+    const own = colour(`series-${meta.colour}`);
+    const copy = { ...trace, line: { ...trace.line, color: own }, visible: !hidden.has(meta.variant) };
+    if (meta.paint === "band") {
+      copy.line.color = "rgba(0,0,0,0)";
+      copy.fillcolor = faded(own, 0.16);
+      copy.showlegend = false;
+      return copy;
+    }
+    copy.marker = { ...trace.marker, color: own, line: { color: colour("paper"), width: 1 } };
+    copy.textfont = { color: own, size: 11 };
+    if (columns) {
+      const bars = (column) => ({
+        type: "data", array: column.above, arrayminus: column.below, symmetric: false,
+        thickness: 1, width: 0, color: faded(own, 0.5),
+      });
+      copy.x = columns.x.value;
+      copy.y = columns.y.value;
+      copy.error_x = bars(columns.x);
+      copy.error_y = bars(columns.y);
+    }
+    return copy;
+  }
+
+  const chosen = (axis) => document.querySelector(`select[data-axis="${axis}"]`).value;
+
+  function frontAxis(figure, name) {
+    const { title, better } = figure.axes[name];
+    return {
+      title: { text: better ? `${title}   better →` : title },
+      autorange: better === "lower" ? "reversed" : true,
+    };
+  }
+
+  function axis(own, shared) {
+    return { ...shared, ...own, title: { ...own.title, standoff: 8 } };
+  }
+
+  function draw(plot) {
+    const figure = figures[plot.dataset.figure];
+    const narrow = plot.clientWidth < 480;
+    let { xaxis, yaxis } = figure.layout;
+    let columns = null;
+    if (figure.columns) {
+      const [x, y] = [chosen("diversity"), chosen("quality")];
+      xaxis = { ...xaxis, ...frontAxis(figure, x) };
+      yaxis = { ...yaxis, ...frontAxis(figure, y) };
+      columns = figure.columns.map((column) => ({ x: column[x], y: column[y] }));
+    }
+    const shared = {
+      gridcolor: colour("rule"), zerolinecolor: colour("rule"), linecolor: colour("soft"), tickcolor: colour("soft"),
+      showline: true, ticks: "outside", ticklen: 4, automargin: true, fixedrange: true, nticks: narrow ? 5 : 8,
+    };
+    const layout = {
+      showlegend: false,
+      ...figure.layout,
+      xaxis: axis(xaxis, { ...shared, zeroline: false }),
+      yaxis: axis(yaxis, { ...shared, zeroline: false }),
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour("ink") },
+      hoverlabel: { bgcolor: colour("wash"), bordercolor: colour("rule"), font: { color: colour("ink") } },
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", itemclick: false, itemdoubleclick: false },
+      margin: { l: narrow ? 44 : 56, r: 16, t: 24, b: 44 },
+      hovermode: "closest", dragmode: false, autosize: true,
+    };
+    if (layout.shapes) {
+      const line = { ...layout.shapes[0].line, color: colour("soft") };
+      layout.shapes = [{ ...layout.shapes[0], line }];
+      layout.annotations = [{ ...layout.annotations[0], font: { size: 11, color: colour("soft") } }];
+    }
+    const data = figure.data.map((trace, index) => painted(trace, columns && columns[index]));
+    return Plotly.react(plot, data, layout, { responsive: true, displayModeBar: false });
+  }
+
+  const drawAll = () => plots.forEach(draw);
+
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : systemDark.matches);
+  const themeButton = document.getElementById("theme");
+
+  function tellTheme() {
+    themeButton.textContent = isDark() ? "Light" : "Dark";
+    themeButton.setAttribute("aria-label", `Switch to ${isDark() ? "light" : "dark"} colours`);
+  }
+
+  function setTheme(theme) {
+    root.dataset.theme = theme;
+    tellTheme();
+    drawAll();
+  }
+
+  function readHash() {
+    const asked = /theme=(light|dark)/.exec(window.location.hash);
+    if (asked) root.dataset.theme = asked[1];
+  }
+
+  function toggleVariant(variant) {
+    if (!hidden.delete(variant)) hidden.add(variant);
+    document.querySelectorAll(`.key [data-variant="${variant}"]`).forEach((button) => {
+      button.setAttribute("aria-pressed", String(!hidden.has(variant)));
+    });
+    drawAll();
+  }
+
+  function showTemperature() {
+    const input = document.querySelector('[name="temperature"]:checked');
+    document.querySelectorAll("[data-temperature]").forEach((block) => {
+      block.hidden = Boolean(input && input.value) && block.dataset.temperature !== input.value;
+    });
+  }
+
+  themeButton.hidden = false;
+  themeButton.addEventListener("click", () => setTheme(isDark() ? "light" : "dark"));
+  systemDark.addEventListener("change", () => { tellTheme(); drawAll(); });
+  document.querySelectorAll(".key [data-variant]").forEach((button) => {
+    button.addEventListener("click", () => toggleVariant(Number(button.dataset.variant)));
+  });
+  document.querySelectorAll("select[data-axis]").forEach((select) => select.addEventListener("change", drawAll));
+  const choice = document.getElementById("temperature-choice");
+  if (choice) {
+    choice.hidden = false;
+    choice.addEventListener("change", showTemperature);
+    showTemperature();
+  }
+
+  // Paper is white and shows what a click would open.
+  let before = null;
+  window.addEventListener("beforeprint", () => {
+    before = { theme: root.dataset.theme, closed: [...document.querySelectorAll("details:not([open])")] };
+    before.closed.forEach((details) => { details.open = true; });
+    setTheme("light");
+  });
+  window.addEventListener("afterprint", () => {
+    before.closed.forEach((details) => { details.open = false; });
+    if (before.theme) root.dataset.theme = before.theme;
+    else delete root.dataset.theme;
+    tellTheme();
+    drawAll();
+  });
+
+  readHash();
+  tellTheme();
+  drawAll();
+})();

@@ -1,0 +1,94 @@
+"""Tables for a terminal: one row a variant and temperature, a few chosen measures with their intervals."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from entrotune.errors import UserError
+from entrotune.reports.numbers import Shown
+from entrotune.reports.records import check_record
+from entrotune.reports.samples import visible
+from entrotune.reports.views import Metric, Variant, best_cells, front_axes, read_metrics, read_variants
+
+_USUAL_COLUMNS = 5
+
+
+def comparison_table(comparison: Mapping[str, Any], *, metrics: Sequence[str] | None = None) -> Table:
+    """A comparison as a table of value over interval; bold where best and clear of every other variant's interval.
+
+    Args:
+        comparison: the content of `comparison.json`.
+        metrics: names of the measures to show, in order; those of the front and a few more when None.
+
+    Raises:
+        UserError: the record is malformed, or a name that it has no numbers for.
+    """
+    return _table(comparison, metrics, first_column="variant")
+
+
+def evaluation_table(evaluation: Mapping[str, Any], *, metrics: Sequence[str] | None = None) -> Table:
+    """The evaluation of one model as a table, one row a temperature; arguments as of `comparison_table`."""
+    return _table(evaluation, metrics, first_column="model")
+
+
+def _table(record: Mapping[str, Any], names: Sequence[str] | None, *, first_column: str) -> Table:
+    check_record(record, "The record")
+    variants = read_variants(record)
+    measured = read_metrics(record, variants)
+    shown = _chosen(record, measured, names)
+    best = best_cells(variants, shown)
+    title = record.get("title")
+    table = Table(title=Text(visible(title)) if title else None, box=box.SIMPLE_HEAD, caption=_caption(variants, best))
+    table.add_column(first_column, overflow="fold")
+    table.add_column("T", justify="right", no_wrap=True)
+    for metric in shown:
+        table.add_column(_heading(metric), justify="right")
+    for position, variant in enumerate(variants):
+        for place, setting in enumerate(variant.settings):
+            cells = [
+                _cell(setting.numbers.get(metric.name), is_best=(position, place, metric.name) in best)
+                for metric in shown
+            ]
+            label = Text(visible(variant.label) if place == 0 else "")
+            table.add_row(label, setting.temperature_text, *cells, end_section=place == len(variant.settings) - 1)
+    return table
+
+
+def _chosen(record: Mapping[str, Any], measured: Sequence[Metric], names: Sequence[str] | None) -> list[Metric]:
+    known = {metric.name: metric for metric in measured}
+    if names is not None:
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise UserError(f"No numbers for {', '.join(unknown)} in this record; it has {', '.join(known) or 'none'}.")
+        return [known[name] for name in names]
+    quality, diversity = front_axes(record, measured)
+    entropy = [known["entropy"]] if "entropy" in known else []
+    usual = [*quality[:2], *diversity[: _USUAL_COLUMNS - 3], *entropy, *quality[2:], *diversity[2:], *measured]
+    chosen = list({metric.name: metric for metric in usual}.values())[:_USUAL_COLUMNS]
+    return [metric for metric in measured if metric in chosen]
+
+
+def _heading(metric: Metric) -> Text:
+    arrow = {"higher": " ↑", "lower": " ↓"}.get(metric.better or "", "")
+    return Text(visible(metric.label) + arrow)
+
+
+def _cell(shown: Shown | None, *, is_best: bool) -> Text:
+    if shown is None:
+        return Text("–", style="dim")
+    text = Text(shown.text, style="bold" if is_best else "")
+    if shown.has_interval:
+        text.append(f"\n{shown.interval_text.replace(' to ', '–')}", style="not bold dim")
+    return text
+
+
+def _caption(variants: Sequence[Variant], best: set[tuple[int, int, str]]) -> Text:
+    parts = ["T: sampling temperature. Below each value: its 95% interval. ↑ higher is better, ↓ lower is better."]
+    if best:
+        parts.append("Bold: best, and clear of the intervals of all other variants.")
+    elif len(variants) > 1:
+        parts.append("No value is clear of the intervals of all other variants.")
+    return Text(" ".join(parts))
