@@ -4,22 +4,52 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-# Nothing this package uses may report home; users who want it can set this themselves.
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL honours it too
+# Nothing this package uses may report home (TRL honours this too); users who want it can set it themselves.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from entrotune.errors import UserError
+    from entrotune.evaluation import evaluate
+    from entrotune.experiments import CompareConfig, compare, demo, doctor, report, train
     from entrotune.kernels import linear_objective
-    from entrotune.objectives import Objective
+    from entrotune.models import load_model
+    from entrotune.objectives import Objective, RowStats
+    from entrotune.training import EntropicTrainer, TrainConfig
 
 # Public name → module. Loaded on first use, so that `entrotune --help` does not wait for torch.
 _PUBLIC = {
+    "CompareConfig": "entrotune.experiments",
+    "EntropicTrainer": "entrotune.training",
     "Objective": "entrotune.objectives",
+    "RowStats": "entrotune.objectives",
+    "TrainConfig": "entrotune.training",
     "UserError": "entrotune.errors",
+    "compare": "entrotune.experiments",
+    "demo": "entrotune.experiments",
+    "doctor": "entrotune.experiments",
+    "evaluate": "entrotune.evaluation",
     "linear_objective": "entrotune.kernels",
+    "load_model": "entrotune.models",
+    "report": "entrotune.experiments",
+    "train": "entrotune.experiments",
 }
 
-__all__ = ["Objective", "UserError", "linear_objective"]
+__all__ = [
+    "CompareConfig",
+    "EntropicTrainer",
+    "Objective",
+    "RowStats",
+    "TrainConfig",
+    "UserError",
+    "compare",
+    "demo",
+    "doctor",
+    "evaluate",
+    "linear_objective",
+    "load_model",
+    "report",
+    "train",
+]
 __version__ = "0.1.0"
 
 

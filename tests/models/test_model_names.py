@@ -1,5 +1,6 @@
 """What a name means, and what is said of names that mean nothing."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from entrotune.errors import UserError
-from entrotune.models import attach_lora, load_model, resolve_model, save_model
+from entrotune.models import attach_lora, load_model, load_tokenizer, resolve_model, save_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -105,6 +106,30 @@ def test_a_cached_copy_without_weights_does_not_count(empty_hub: Path, model_fol
     snapshot = put_in_hub_cache(empty_hub, "someone/tiny", model_folder)
     (snapshot / "model.safetensors").unlink()
     assert resolve_model("someone/tiny").path is None
+
+
+def test_a_cached_copy_with_a_missing_shard_does_not_count(empty_hub: Path, model_folder: Path) -> None:
+    snapshot = put_in_hub_cache(empty_hub, "someone/tiny", model_folder)
+    index = {"metadata": {}, "weight_map": {"lm_head.weight": "model-00002-of-00002.safetensors"}}
+    (snapshot / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert resolve_model("someone/tiny").path is None
+
+
+def test_fingerprint_of_a_hub_copy_is_that_of_the_same_folder(empty_hub: Path, model_folder: Path) -> None:
+    snapshot = put_in_hub_cache(empty_hub, "someone/tiny", model_folder)
+    file = snapshot / "model.safetensors"
+    blob = empty_hub / hashlib.sha256(file.read_bytes()).hexdigest()
+    file.rename(blob)
+    file.symlink_to(blob)
+    expected = resolve_model(model_folder).fingerprint
+    assert resolve_model("someone/tiny").fingerprint == expected
+    blob.write_bytes(b"the name of the blob tells its hash: it is not read again")
+    assert resolve_model("someone/tiny").fingerprint == expected
+
+
+def test_tokenizer_alone(model_folder: Path, tmp_path: Path) -> None:
+    (model_folder / "model.safetensors").write_bytes(b"not weights")
+    assert load_tokenizer(model_folder).eos_token == "</s>"
 
 
 def test_embedded_default_with_nothing_there_names_the_package(

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from entrotune.errors import UserError
-from entrotune.models import attach_lora, check_head, load_model, resolve_model, save_model
+from entrotune.models import attach_lora, check_head, load_model, load_tokenizer, resolve_model, save_model
 from entrotune.models.conversion import cache_root, convert_gguf
 from entrotune.models.sources import packaged_gguf
 
@@ -128,6 +128,7 @@ def test_gguf_is_converted_exactly_and_once(
     assert "converting" not in capsys.readouterr().err
     (converted,) = [path for path in (cache_root() / "models").iterdir() if path.is_dir()]
     assert resolve_model(converted).fingerprint == resolve_model(tiny_gguf).fingerprint
+    assert (converted / "model.safetensors").stat().st_mode == (converted / "config.json").stat().st_mode
 
 
 def test_leftovers_of_a_killed_conversion_are_removed(empty_hub: Path, tiny_gguf: Path) -> None:
@@ -136,6 +137,12 @@ def test_leftovers_of_a_killed_conversion_are_removed(empty_hub: Path, tiny_gguf
     folder.rename(stale)
     assert convert_gguf(tiny_gguf, "tiny") == folder
     assert not stale.exists()
+
+
+def test_tokenizer_of_a_gguf_without_converting_it(empty_hub: Path, tiny_gguf: Path) -> None:
+    tokenizer = load_tokenizer(tiny_gguf)
+    assert not cache_root().exists()
+    assert tokenizer.get_vocab() == load_model(tiny_gguf, device="cpu")[1].get_vocab()
 
 
 def test_moved_gguf_is_not_converted_again(

@@ -90,13 +90,18 @@ def _joined(values: list[Any]) -> Any:
     return "\n".join(value for value in values if value.strip())
 
 
+def has_columns(record: Record) -> bool:
+    """Tell whether a record was read and has columns at all."""
+    return record.problem is None and isinstance(record.content, dict) and bool(record.content)
+
+
 def choose_format(sample: Sequence[Record], *, format: str, columns: Columns, source: str) -> str:
     """Return the format that most records of the sample have, or check the one that was asked for.
 
     Raises:
         UserError: a mapped column is in no record, no format fits, or the one asked for lacks its columns.
     """
-    records = [record.content for record in sample if record.problem is None and isinstance(record.content, dict)]
+    records = [record.content for record in sample if has_columns(record)]
     present = list(dict.fromkeys(str(name) for content in records for name in content))
     for name in columns:
         for file_name in mapped_names(columns, name):

@@ -21,6 +21,8 @@ def hub_records(name: str, *, split: str, streaming: bool) -> Iterator[Record]:
     path, _, configuration = name.partition(":")
     try:
         rows = datasets.load_dataset(path, configuration or None, split=split, streaming=streaming)
+        for number, content in enumerate(rows, start=1):
+            yield Record(f"{name}[{split}]", number, content)
     except datasets.exceptions.DatasetNotFoundError:
         raise UserError(
             f"no data set {path!r} on the hub that you may read, and no such file; check the name, or log in"
@@ -32,5 +34,3 @@ def hub_records(name: str, *, split: str, streaming: bool) -> Iterator[Record]:
         ) from None
     except (ValueError, RuntimeError, OSError) as error:
         raise UserError(f"the data set {name!r}, split {split!r}, cannot be loaded: {error}") from None
-    for number, content in enumerate(rows, start=1):
-        yield Record(f"{name}[{split}]", number, content)

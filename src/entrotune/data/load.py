@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from entrotune.data.formats import FORMATS, Columns, canonical_fields, check_columns, choose_format
+from entrotune.data.formats import FORMATS, Columns, canonical_fields, check_columns, choose_format, has_columns
 from entrotune.data.parse import parse_fields, parse_id
 from entrotune.data.records import Record
 from entrotune.data.rejects import Reject, Rejects, RowError, first_reasons
@@ -47,7 +47,7 @@ def load_rows(
         raise UserError(f"limit is {limit}; expected at least 1 row")
     rejects = Rejects(on_bad_row)
     records = open_source(str(source), split=split, limit=limit)
-    sample = list(itertools.islice(records, _SAMPLE))
+    sample = _sample(records)
     chosen = choose_format(sample, format=format, columns=columns, source=str(source))
     loader = _Loader(chosen, columns, rejects)
     rows = list(itertools.islice(loader.rows(itertools.chain(sample, records)), limit))
@@ -56,6 +56,16 @@ def load_rows(
     if not rows:
         raise UserError(f"{source} has no usable row among {loader.read:,}: {first_reasons(rejects.found)}")
     return RowSet(rows=rows, rejects=rejects.found, format=chosen, source=str(source), read=loader.read)
+
+
+def _sample(records: Iterator[Record]) -> list[Record]:
+    """Take records until there are enough with columns to tell the format by; what cannot be read does not count."""
+    taken: list[Record] = []
+    readable = 0
+    while readable < _SAMPLE and (record := next(records, None)) is not None:
+        taken.append(record)
+        readable += has_columns(record)
+    return taken
 
 
 class _Loader:

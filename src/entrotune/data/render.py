@@ -98,7 +98,7 @@ def _turn_span(tokenizer: "PreTrainedTokenizerBase", messages: list[Message], in
 
 def _ends_turn(turn: str, content: str) -> bool:
     """Tell whether a rendered turn holds more after its content: the mark that it ends here."""
-    return bool(turn.rpartition(content.strip())[2].strip())
+    return bool(turn.partition(content.strip())[2].strip())
 
 
 def _plain_prompt(row: Row) -> str:

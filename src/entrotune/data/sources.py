@@ -28,6 +28,8 @@ def open_source(source: str, *, split: str, limit: int | None) -> Iterator[Recor
     """
     if source in CHITCHAT_SOURCES:
         return chitchat_records(source)
+    if not source.strip():
+        raise UserError(f"the data source is empty; expected {_expected()}, a hub id or {_embedded()}")
     path = Path(source).expanduser()
     if path.is_dir():
         return _read_folder(path)

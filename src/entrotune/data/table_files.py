@@ -92,5 +92,5 @@ def read_parquet(path: Path) -> Iterator[Record]:
                 for content in batch.to_pylist():
                     number += 1
                     yield Record(str(path), number, content)
-    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as parquet: {str(error).splitlines()[0]}") from None

@@ -56,9 +56,8 @@ def best_of_n(scores: ArrayLike, k: int | None = None) -> Any:
     k = n if k is None else k
     if not 1 <= k <= n:
         raise ValueError(f"the best of {k} needs at least {max(k, 1)} samples a prompt, got {n}")
-    # Only the n − k + 1 largest can be the best of k; leaving out the rest keeps −inf scores from becoming NaN.
+    # Only the n − k + 1 largest can be the best of k: no 0·(−inf) among the rest. A NaN is sorted last and stays.
     best = ordered[..., k - 1 :] @ np.array(_best_weights(n, k))
-    best = np.where(np.isnan(ordered).any(axis=-1), math.nan, best)
     return best if best.ndim else float(best)
 
 

@@ -11,7 +11,7 @@ _MOST_DIGITS = 308
 _SIGN = r"[-+−]"
 # Groups are bounded so that a long list of short numbers is not searched through from each of its members.
 _WHOLE = r"""(?:
-    \d{1,3}(?:,\d{3}){1,99} | \d{1,2}(?:,\d{2}){1,9},\d{3} | \d{1,3}(?:[\u00a0\u2009\u202f]\d{3}){1,99} | \d+
+    \d{1,3}(?:,\d{3}){1,99} | \d{1,2}(?:,\d{2}){1,9},\d{3} | \d{1,3}(?:[\u00a0\u2009\u202f'’_]\d{3}){1,99} | \d+
 )(?!\d)"""
 _NUMBER = rf"""
     (?<sign> (?<![\w)\]}}%]){_SIGN} )?  (?: \\?[$€£¥₹] \s? )?  (?<inner> (?<![\w)\]}}%]){_SIGN} )?
@@ -33,7 +33,7 @@ _ANY_NUMBER = regex.compile(_NUMBER, regex.VERBOSE)
 # The line that ends a solution in the style of GSM8K; "#### 3. Then" is a heading.
 _FINAL_LINE = regex.compile(rf"\#\#\#\# \s* {_NUMBER} \s* \.? \s* $", regex.VERBOSE | regex.MULTILINE)
 
-_PLAIN = str.maketrans("−⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹", "--+0123456789", ",\u00a0\u2009\u202f+")
+_PLAIN = str.maketrans("−⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹", "--+0123456789", ",\u00a0\u2009\u202f'’_+")
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,10 @@ class Number:
 def last_number(text: str) -> Number | None:
     """The number of the last line "#### number", else the last number of the text; None where there is none.
 
-    Read are signs, decimals, thousands separated by commas or no-break and thin spaces (a comma is never a decimal
-    point), currency signs, percentages, fractions (3/4, 1 3/4, \\frac{3}{4}), and powers of ten (1e5, 3 × 10^5).
-    Digits after a letter (H2O) are no number; numbers in words are not read. None too if it has over 308 digits.
+    Read are signs, decimals, thousands separated by commas, apostrophes, underscores or no-break and thin spaces (a
+    comma is never a decimal point), currency signs, percentages, fractions (3/4, 1 3/4, \\frac{3}{4}) and powers of
+    ten (1e5, 3 × 10^5). Digits after a letter (H2O) are no number; numbers in words are not read. None too for a
+    number of over 308 digits.
     """
     matches = list(_FINAL_LINE.finditer(text)) or list(_ANY_NUMBER.finditer(text))
     return _number(matches[-1]) if matches else None

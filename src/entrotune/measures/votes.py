@@ -54,26 +54,29 @@ def majority_correct(
     Raises:
         ValueError: for lists of different length, or if one answer is called both correct and wrong.
     """
-    verdicts: dict[str, bool | None] = {}
+    verdicts: dict[str, set[bool | None]] = {}
     for answer, verdict in zip(parsed_answers, correct, strict=True):
-        if answer is not None and verdicts.setdefault(answer, verdict) != verdict:
-            raise ValueError(f"the answer {answer!r} is called {verdicts[answer]} and {verdict} for one prompt")
-    if None in verdicts.values():
+        if answer is not None:
+            verdicts.setdefault(answer, set()).add(verdict)
+    for answer, found in verdicts.items():
+        if {True, False} <= found:
+            raise ValueError(f"the answer {answer!r} is called both correct and wrong for one prompt")
+    if any(None in found for found in verdicts.values()):
         return math.nan
     wins = majority_vote(parsed_answers, k)
-    return math.fsum(chance for answer, chance in wins.items() if verdicts[answer])
+    return math.fsum(chance for answer, chance in wins.items() if True in verdicts[answer])
 
 
 def _win_probability(count: int, counts: list[int], unparsed: int, k: int) -> float:
     others = list(counts)
     others.remove(count)
     n = sum(counts) + unparsed
-    subsets = 0.0
+    probability = 0.0
     for votes in range(1, min(count, k) + 1):
         ways_T = _ways(others, unparsed, votes, k - votes, exact=n >= _FLOAT_SAMPLES)
         ways = math.comb(count, votes)
-        subsets += sum(ways * w / (math.comb(n, k) * (ties + 1)) for ties, w in enumerate(ways_T))
-    return subsets
+        probability += sum(ways * w / (math.comb(n, k) * (ties + 1)) for ties, w in enumerate(ways_T))
+    return probability
 
 
 def _ways(others: list[int], unparsed: int, votes: int, seats: int, *, exact: bool) -> list[int] | list[float]:

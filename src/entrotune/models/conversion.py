@@ -1,10 +1,12 @@
 """GGUF files become safetensors folders once, in a cache, so that later starts take a second."""
 
+import contextlib
 import os
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,23 +82,43 @@ def _convert_into(file: Path, name: str, sha256: str, target: Path) -> None:
     print(f"entrotune: converted in {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
 
 
-def _read_gguf(file: Path, name: str) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+def read_gguf_tokenizer(file: Path, name: str) -> Any:
+    """The tokenizer inside a GGUF file.
+
+    Raises:
+        UserError: the file is truncated, corrupt, or its tokenizer of an unknown kind.
+    """
+    from transformers import AutoTokenizer
 
     _check_gguf(file, name)
-    where: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
-            model = AutoModelForCausalLM.from_pretrained(
-                file.parent, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32, **where
-            )
-    except Exception as error:  # readers of damaged or unknown files fail in any way, the Rust ones with bare Exception
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"GGUF file '{name}' cannot be converted: {first}") from error
+    with _explained(name), quiet_transformers():
+        return AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
+
+
+def _read_gguf(file: Path, name: str) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, GgufConfig
+
+    tokenizer = read_gguf_tokenizer(file, name)
+    with _explained(name), quiet_transformers():
+        model = AutoModelForCausalLM.from_pretrained(
+            file.parent,
+            gguf_file=file.name,
+            quantization_config=GgufConfig(dequantize=True),
+            dtype=torch.float32,
+            local_files_only=True,
+        )
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     return model, tokenizer
+
+
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # readers of damaged or unknown files fail in any way, the Rust ones with bare Exception
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"GGUF file '{name}' cannot be converted: {first}") from error
 
 
 def _check_gguf(file: Path, name: str) -> None:

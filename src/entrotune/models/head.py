@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from entrotune.errors import UserError
+from entrotune.models.modes import evaluation_mode
 
 _SOFTCAP_NAMES = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
 _SCALE_NAMES = ("logit_scale", "output_multiplier", "lm_head_multiplier")
@@ -77,15 +78,10 @@ def check_head(model: nn.Module) -> None:
     """
     head = find_head(model)
     ids = torch.arange(1, 5, device=head.weight.device)[None]
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            hidden = backbone(model)(input_ids=ids, use_cache=False).last_hidden_state
-            ours = plain_logits(hidden, head).float()
-            theirs = base_of(model)(input_ids=ids, use_cache=False).logits.float()
-    finally:
-        model.train(was_training)
+    with evaluation_mode(model):
+        hidden = backbone(model)(input_ids=ids, use_cache=False).last_hidden_state
+        ours = plain_logits(hidden, head).float()
+        theirs = base_of(model)(input_ids=ids, use_cache=False).logits.float()
     # Both sides round to the weights' precision in a different order; a missed scale is off by far more than this.
     tolerance = 64 * torch.finfo(head.weight.dtype).eps * theirs.abs().max().clamp(min=1.0).item()
     difference = (ours - theirs).abs().max().item()

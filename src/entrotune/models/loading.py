@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from entrotune.errors import UserError
-from entrotune.models.conversion import convert_gguf
+from entrotune.models.conversion import convert_gguf, read_gguf_tokenizer
 from entrotune.models.hub import download
 from entrotune.models.quiet import quiet_transformers
 from entrotune.models.sources import EMBEDDED, ModelSource, resolve_model
@@ -63,6 +63,23 @@ def load_model(
     return model.to(torch_device).eval(), tokenizer
 
 
+def load_tokenizer(name: str | Path, *, trust_remote_code: bool = False) -> Any:
+    """The tokenizer that `load_model(name)` would return, without loading or converting weights.
+
+    Of a hub model that is not downloaded, the whole is fetched: what follows needs it anyway.
+
+    Raises:
+        UserError: as `load_model`.
+    """
+    source = resolve_model(name)
+    if source.base is not None and source.path is not None and not _has_tokenizer(source.path):
+        return load_tokenizer(source.base.name, trust_remote_code=trust_remote_code)
+    if source.kind == "gguf" and source.path is not None and source.path.is_file():
+        return _with_padding(read_gguf_tokenizer(source.path, source.name), source.name)
+    folder = source.path if source.base is not None and source.path is not None else model_folder(source)
+    return _load_tokenizer(folder, source.name, trust_remote_code)
+
+
 def model_folder(source: ModelSource) -> Path:
     """The folder of safetensors behind a source without an adapter: downloads or converts where needed."""
     if source.kind == "hub" and source.path is None:
@@ -113,13 +130,17 @@ def _load_folder(folder: Path, source: ModelSource, dtype: Any, trust_remote_cod
 def _load_tokenizer(folder: Path, name: str, trust_remote_code: bool) -> Any:
     from transformers import AutoTokenizer
 
-    if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
+    if not _has_tokenizer(folder):
         raise UserError(f"model '{name}' has no tokenizer: expected tokenizer.json or tokenizer.model in '{folder}'")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
     except Exception as error:  # the Rust parser raises bare Exception for a broken tokenizer.json
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"the tokenizer of model '{name}' cannot be loaded from '{folder}': {first}") from error
+    return _with_padding(tokenizer, name)
+
+
+def _with_padding(tokenizer: Any, name: str) -> Any:
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise UserError(f"the tokenizer of model '{name}' has no end-of-sequence token; set eos_token in it")
@@ -127,11 +148,15 @@ def _load_tokenizer(folder: Path, name: str, trust_remote_code: bool) -> Any:
     return tokenizer
 
 
+def _has_tokenizer(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in _TOKENIZER_FILES)
+
+
 def _attach(model: Any, tokenizer: Any, folder: Path, name: str) -> tuple[Any, Any]:
     """Put the adapter in `folder` on the model; a tokenizer beside the adapter replaces the base's."""
     from peft import PeftModel
 
-    if any((folder / file).is_file() for file in _TOKENIZER_FILES):
+    if _has_tokenizer(folder):
         tokenizer = _load_tokenizer(folder, name, trust_remote_code=False)
     try:
         return PeftModel.from_pretrained(model, str(folder)), tokenizer

@@ -1,7 +1,7 @@
 """Figures of a comparison as plotly JSON, without colours: the page's script paints them light or dark.
 
 Each figure is `{"data": [...], "layout": {...}}`. A trace's `meta` says what it belongs to: `variant` (position, for
-the key's switches), `colour` (a CSS variable `--series-<colour>`) and `paint` (`line`, `faint` or `band`).
+the key's switches), `colour` (a CSS variable `--series-<colour>`) and `paint` (`line` or `band`).
 """
 
 from collections import defaultdict
@@ -14,8 +14,8 @@ from entrotune.reports.views import Metric, Setting, Variant
 Figure = dict[str, Any]
 Curve = dict[float, dict[int | None, float]]
 
-# Beyond this many points, temperatures are written beside the ends of each line only.
-_MOST_LABELS = 24
+# Beyond this many points, temperatures are written beside those of the first line only.
+MOST_LABELS = 24
 
 
 def front_figure(variants: Sequence[Variant], quality: Sequence[Metric], diversity: Sequence[Metric]) -> Figure | None:
@@ -30,11 +30,12 @@ def front_figure(variants: Sequence[Variant], quality: Sequence[Metric], diversi
     if not shown:
         return None
     metrics = {metric.name: metric for metric in (*quality, *diversity)}
-    label_all = sum(len(variant.settings) for _, variant in shown) <= _MOST_LABELS
-    data, columns = [], []
+    label_all = sum(len(variant.settings) for _, variant in shown) <= MOST_LABELS
+    data: list[dict[str, Any]] = []
+    columns = []
     for position, variant in shown:
         columns.append({name: _column(variant.settings, name) for name in metrics})
-        data.append(_front_trace(position, variant, label_all=label_all))
+        data.append(_front_trace(position, variant, labelled=label_all or not data))
     return {
         "data": data,
         "layout": {"xaxis": {}, "yaxis": {}, "height": 480},
@@ -43,20 +44,18 @@ def front_figure(variants: Sequence[Variant], quality: Sequence[Metric], diversi
     }
 
 
-def _front_trace(position: int, variant: Variant, *, label_all: bool) -> dict[str, Any]:
+def _front_trace(position: int, variant: Variant, *, labelled: bool) -> dict[str, Any]:
     texts = [setting.temperature_text for setting in variant.settings]
-    last = len(texts) - 1
     return {
         "type": "scatter",
-        "mode": "lines+markers+text",
+        "mode": "lines+markers+text" if labelled else "lines+markers",
         "name": plain(variant.label),
-        "text": [text if label_all or index in (0, last) else "" for index, text in enumerate(texts)],
-        "customdata": texts,
+        "text": texts,
         "textposition": "top right",
         "connectgaps": True,
         "line": {"dash": variant.style.dash, "width": 1.75},
         "marker": {"symbol": variant.style.marker, "size": 9},
-        "hovertemplate": "temperature %{customdata}<br>%{xaxis.title.text}: %{x:.4g}<br>%{yaxis.title.text}: %{y:.4g}",
+        "hovertemplate": "temperature %{text}<br>%{xaxis.title.text}: %{x:.4g}<br>%{yaxis.title.text}: %{y:.4g}",
         "meta": {"variant": position, "colour": variant.style.colour, "paint": "line"},
     }
 
@@ -89,7 +88,9 @@ def preferred_split(variants: Sequence[Variant], key: str) -> str:
     return "validation" if has_validation else "train"
 
 
-def variant_curves_figure(position: int, variant: Variant, bounds: tuple[float, float] | None) -> Figure | None:
+def variant_curves_figure(
+    position: int, variant: Variant, bounds: tuple[float, float] | None = None, *, height: int = 250
+) -> Figure | None:
     """Training and validation NLL of one variant over steps, its best validation step marked."""
     train, validation = (read_curve(variant.curve, split, "nll") for split in ("train", "validation"))
     data: list[dict[str, Any]] = []
@@ -97,7 +98,7 @@ def variant_curves_figure(position: int, variant: Variant, bounds: tuple[float, 
         data += curve_traces(train, position, variant, name="training", width=1.1, dash="dot")
     if validation:
         data += curve_traces(validation, position, variant, name="validation", width=2, dash="solid", markers=True)
-    figure = _curves(data, "NLL (nats/token)", 250)
+    figure = _curves(data, "NLL (nats/token)", height)
     if figure is None:
         return None
     for trace in figure["data"]:

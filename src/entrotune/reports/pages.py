@@ -7,6 +7,7 @@ from typing import Any
 from entrotune.errors import UserError
 from entrotune.reports.curves import curve_points, lowest_step
 from entrotune.reports.figures import (
+    MOST_LABELS,
     Figure,
     front_figure,
     overview_figure,
@@ -29,6 +30,7 @@ from entrotune.reports.views import (
     front_axes,
     read_metrics,
     read_variants,
+    sample_sizes,
 )
 from entrotune.reports.wording import compared_sentences, findings
 
@@ -58,7 +60,7 @@ def write_comparison_report(comparison: Mapping[str, Any], path: str | Path) -> 
         panels=panels,
         curve_split=preferred_split(variants, "nll"),
         entropy_split=preferred_split(variants, "entropy"),
-        several_seeds=len({row.get("seed") for variant in variants for row in variant.curve}) > 1,
+        several_seeds=any(len({row.get("seed") for row in variant.curve}) > 1 for variant in variants),
         shown=shown,
         not_shown=not_shown,
     )
@@ -167,10 +169,12 @@ def _measured_context(record: Mapping[str, Any]) -> dict[str, Any]:
         "variants": variants,
         "metrics": metrics,
         "metric_groups": _grouped(metrics),
+        "sizes": {metric.name: sample_sizes(variants, metric) for metric in metrics},
         "best": best_cells(variants, metrics),
         "quality": quality,
         "diversity": diversity,
         "figures": figures,
+        "label_all": sum(len(variant.settings) for variant in variants) <= MOST_LABELS,
         "samples": samples,
         "temperatures": temperatures_of(samples),
         "compared": compared_sentences(record, variants),

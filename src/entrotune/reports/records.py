@@ -109,11 +109,14 @@ def _parse_json(text: str, where: str) -> Any:
         raise UserError(f"{where} is not JSON: line {error.lineno}, column {error.colno}: {error.msg}.") from error
 
 
-def _parse_yaml(path: Path) -> Any:
+def _parse_yaml(path: Path) -> dict[str, Any]:
     try:
-        return yaml.safe_load(_read_text(path)) or {}
+        value = yaml.safe_load(_read_text(path)) or {}
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(value, Mapping):
+        raise UserError(f"{path} holds a {_json_name(value)}, but a recipe is a mapping of names to values.")
+    return dict(value)
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:

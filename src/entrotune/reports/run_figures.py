@@ -11,12 +11,16 @@ from entrotune.reports.views import Variant
 
 Rows = Sequence[Mapping[str, Any]]
 
-_SINGLE_LINES = (
-    ("accuracy", "Accuracy of the most likely token"),
-    ("learning_rate", "Learning rate"),
-    ("grad_norm", "Gradient norm"),
-    ("tokens_per_second", "Tokens a second"),
-)
+_TRAINING_ONLY = {
+    "learning_rate": "Learning rate",
+    "grad_norm": "Gradient norm",
+    "tokens_per_second": "Tokens a second",
+}
+_HEIGHT = 300
+_LOOKS: dict[str, dict[str, Any]] = {
+    "train": {"name": "training", "width": 1.1, "dash": "dot"},
+    "validation": {"name": "validation", "width": 2, "dash": "solid", "markers": True},
+}
 
 
 def run_figures(variant: Variant) -> dict[str, tuple[str, Figure]]:
@@ -28,16 +32,18 @@ def run_figures(variant: Variant) -> dict[str, tuple[str, Figure]]:
             "Entropy of the model's predictions, in nats a token. Dark band: the middle half of the tokens; "
             "light band: the middle nine tenths."
         ),
+        "accuracy": "Share of supervised tokens that are the model's most likely token.",
         "coefficients": "Coefficients of the objective's terms.",
     }
     drawn = {
-        "nll": variant_curves_figure(0, variant, None),
+        "nll": _with_legend(variant_curves_figure(0, variant, height=_HEIGHT)),
         "entropy": _entropy_figure(rows, variant),
+        "accuracy": _split_figure(rows, "accuracy", "Top-1 accuracy", variant),
         "coefficients": _coefficients_figure(rows, variant),
     }
-    for key, caption in _SINGLE_LINES:
+    for key, caption in _TRAINING_ONLY.items():
         captions[key] = f"{caption}."
-        drawn[key] = _split_figure(rows, key, caption, variant)
+        drawn[key] = _training_figure(rows, key, caption, variant)
     return {key: (captions[key], figure) for key, figure in drawn.items() if figure is not None}
 
 
@@ -82,17 +88,19 @@ def _coefficients_figure(rows: Rows, variant: Variant) -> Figure | None:
 
 def _split_figure(rows: Rows, key: str, title: str, variant: Variant) -> Figure | None:
     data: list[dict[str, Any]] = []
-    looks: dict[str, dict[str, Any]] = {
-        "train": {"name": "training", "width": 1.1, "dash": "dot"},
-        "validation": {"name": "validation", "width": 2, "dash": "solid", "markers": True},
-    }
-    for split, look in looks.items():
+    for split, look in _LOOKS.items():
         curve = read_curve(rows, split, key)
         if curve:
             data += curve_traces(curve, 0, variant, **look)
-    if len(data) == 1 and data[0]["name"] == "training":
-        data[0]["line"]["dash"] = "solid"
-    return _layout(data, title, legend=len(data) > 1)
+    return _layout(data, title, legend=True)
+
+
+def _training_figure(rows: Rows, key: str, title: str, variant: Variant) -> Figure | None:
+    curve = read_curve(rows, "train", key)
+    figure = _layout(curve_traces(curve, 0, variant, width=1.5) if curve else [], title, legend=False)
+    if figure is not None:
+        figure["layout"]["yaxis"]["rangemode"] = "tozero"
+    return figure
 
 
 def _layout(data: list[dict[str, Any]], title: str, *, legend: bool) -> Figure | None:
@@ -100,9 +108,14 @@ def _layout(data: list[dict[str, Any]], title: str, *, legend: bool) -> Figure |
         return None
     for trace in data:
         trace["meta"]["variant"] = None
-        trace["showlegend"] = legend and trace["meta"]["paint"] == "line"
     axes = {"xaxis": {"title": {"text": "step"}, "rangemode": "tozero"}, "yaxis": {"title": {"text": plain(title)}}}
-    return {"data": data, "layout": {**axes, "height": 300, "showlegend": legend}}
+    return {"data": data, "layout": {**axes, "height": _HEIGHT, "showlegend": legend}}
+
+
+def _with_legend(figure: Figure | None) -> Figure | None:
+    if figure is not None:
+        figure["layout"]["showlegend"] = True
+    return figure
 
 
 def _has(row: Mapping[str, Any], *keys: str) -> bool:

@@ -1,5 +1,6 @@
 """Tables for a terminal: one row a variant and temperature, a few chosen measures with their intervals."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from entrotune.reports.samples import visible
 from entrotune.reports.views import Metric, Variant, best_cells, front_axes, read_metrics, read_variants
 
 _USUAL_COLUMNS = 5
+_HEADING_WIDTH, _LABEL_WIDTH = 11, 16
 
 
 def comparison_table(comparison: Mapping[str, Any], *, metrics: Sequence[str] | None = None) -> Table:
@@ -40,19 +42,20 @@ def _table(record: Mapping[str, Any], names: Sequence[str] | None, *, first_colu
     measured = read_metrics(record, variants)
     shown = _chosen(record, measured, names)
     best = best_cells(variants, shown)
-    title = record.get("title")
-    table = Table(title=Text(visible(title)) if title else None, box=box.SIMPLE_HEAD, caption=_caption(variants, best))
-    table.add_column(first_column, overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, title_justify="left", caption_justify="left")
+    table.title = Text(visible(record["title"])) if record.get("title") else None
+    table.caption = _caption(variants, best)
+    table.add_column(first_column, no_wrap=True)
     table.add_column("T", justify="right", no_wrap=True)
     for metric in shown:
-        table.add_column(_heading(metric), justify="right")
+        table.add_column(_heading(metric), justify="right", no_wrap=True)
     for position, variant in enumerate(variants):
         for place, setting in enumerate(variant.settings):
             cells = [
                 _cell(setting.numbers.get(metric.name), is_best=(position, place, metric.name) in best)
                 for metric in shown
             ]
-            label = Text(visible(variant.label) if place == 0 else "")
+            label = _wrapped(variant.label, _LABEL_WIDTH) if place == 0 else Text()
             table.add_row(label, setting.temperature_text, *cells, end_section=place == len(variant.settings) - 1)
     return table
 
@@ -73,7 +76,12 @@ def _chosen(record: Mapping[str, Any], measured: Sequence[Metric], names: Sequen
 
 def _heading(metric: Metric) -> Text:
     arrow = {"higher": " ↑", "lower": " ↓"}.get(metric.better or "", "")
-    return Text(visible(metric.label) + arrow)
+    return _wrapped(metric.label + arrow, _HEADING_WIDTH)
+
+
+def _wrapped(text: str, width: int) -> Text:
+    """Text broken here, for columns marked `no_wrap`: rich narrows those that may wrap to nothing."""
+    return Text("\n".join(textwrap.wrap(visible(text), width)))
 
 
 def _cell(shown: Shown | None, *, is_best: bool) -> Text:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from entrotune.reports.numbers import Shown, clearly_best, format_number, read_estimate, read_number
+from entrotune.reports.numbers import Shown, clearly_best, read_estimate, read_number
 from entrotune.reports.palette import SeriesStyle, series_style
 
 KINDS = ("quality", "diversity", "description")
@@ -71,7 +71,7 @@ def read_variants(record: Mapping[str, Any]) -> list[Variant]:
         return [_variant({"name": name, "settings": record.get("settings")}, series_style(0))]
     variants, tuned_so_far = [], 0
     for entry in record.get("variants") or []:
-        tuned = bool(entry.get("tuned", entry.get("objective") is not None))
+        tuned = bool(entry.get("tuned", entry.get("objective", "") is not None))
         variants.append(_variant(entry, series_style(tuned_so_far, tuned=tuned)))
         tuned_so_far += tuned
     return variants
@@ -156,9 +156,13 @@ def temperature_text(temperature: float | None) -> str:
     return "–" if temperature is None else f"{temperature:g}"
 
 
-def number_text(shown: Shown | None) -> str:
-    """A number's text, or a dash."""
-    return "–" if shown is None else format_number(shown.value)
+def sample_sizes(variants: Sequence[Variant], metric: Metric) -> str:
+    """How many prompts (or tokens, as the record counts) stand behind a metric: `n = 24`, or a range; may be empty."""
+    numbers = [setting.numbers.get(metric.name) for variant in variants for setting in variant.settings]
+    sizes = sorted({shown.n for shown in numbers if shown is not None and shown.n is not None})
+    if not sizes:
+        return ""
+    return f"n = {sizes[0]:,}" if len(sizes) == 1 else f"n = {sizes[0]:,} to {sizes[-1]:,}"
 
 
 def _whole(value: Any) -> int | None:

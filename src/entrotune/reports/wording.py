@@ -57,18 +57,20 @@ def compared_sentences(record: Mapping[str, Any], variants: Sequence[Variant]) -
 
 
 def _subject(record: Mapping[str, Any], variants: Sequence[Variant]) -> str:
-    model = str((record.get("model") or {}).get("name") or "the model")
+    name = (record.get("model") or {}).get("name")
+    model = str(name or "The model")  # at the head of a sentence
     if record.get("kind") == "evaluation":
-        return f"The quality and diversity of {model} were measured."
+        return f"{model} was measured for quality and diversity."
     tuned = [variant.label for variant in variants if variant.tuned]
-    untouched = len(variants) - len(tuned)
-    beside = "" if not untouched else " beside the untouched base model" if tuned else "the untouched base model"
+    beside = " beside the untouched base model" if len(tuned) < len(variants) else ""
+    if not variants:
+        return "This record holds no variants."
     if not tuned:
-        return f"The untouched base model {model} was measured."
+        return f"{model}, untouched, was measured."
     if len(tuned) == 1:
-        return f"{model} was fine-tuned with {tuned[0]} and measured{beside}."
+        return f"{model} was fine-tuned on the objective {tuned[0]} and measured{beside}."
     count = _in_words(len(tuned)).capitalize()
-    return f"{count} ways to fine-tune {model} were compared{beside}: {_listed(tuned)}."
+    return f"{count} ways to fine-tune {name or 'the model'} were compared{beside}: {_listed(tuned)}."
 
 
 def _sampling(data: Mapping[str, Any], variants: Sequence[Variant]) -> list[str]:
@@ -80,13 +82,14 @@ def _sampling(data: Mapping[str, Any], variants: Sequence[Variant]) -> list[str]
     answers = _counted(min(counts), "answer") if len(counts) == 1 else "several answers"
     prompts = read_number(data.get("prompts"))
     to_prompts = f" to each of {_counted(int(prompts), 'prompt')}" if prompts else ""
+    who = "Each model" if len(variants) > 1 else "It"
     if not temperatures:
-        return [f"Each model wrote {answers}{to_prompts}."]
+        return [f"{who} wrote {answers}{to_prompts}."]
     listed = _listed([temperature_text(temperature) for temperature in temperatures])
     word = "temperature" if len(temperatures) == 1 else "temperatures"
     together = all(len(variant.settings) == len(temperatures) for variant in variants if variant.settings)
     spread = "at" if len(temperatures) == 1 else "at each of the" if together else "at one or more of the"
-    return [f"Each model wrote {answers}{to_prompts} {spread} {word} {listed}."]
+    return [f"{who} wrote {answers}{to_prompts} {spread} {word} {listed}."]
 
 
 def _ordered(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -5,6 +5,7 @@
   const figures = holder ? JSON.parse(holder.textContent) : {};
   const plots = [...document.querySelectorAll("[data-figure]")];
   const hidden = new Set();
+  let printing = false;
   const systemDark = window.matchMedia("(prefers-color-scheme: dark)");
 
   const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
@@ -41,11 +42,18 @@
 
   const chosen = (axis) => document.querySelector(`select[data-axis="${axis}"]`).value;
 
+  // The span of all values and interval arms, hidden variants included so that the scale stays put.
   function frontAxis(figure, name) {
     const { title, better } = figure.axes[name];
+    const ends = figure.columns.flatMap(({ [name]: column }) => column.value.flatMap((value, at) => (
+      value === null ? [] : [value - column.below[at], value + column.above[at]]
+    )));
+    const [low, high] = [Math.min(...ends), Math.max(...ends)];
+    const air = 0.07 * (high - low) || 0.1 * Math.abs(high) || 0.1;
+    const range = [low - air, high + air];
     return {
       title: { text: better ? `${title}   better →` : title },
-      autorange: better === "lower" ? "reversed" : true,
+      range: better === "lower" ? range.reverse() : range,
     };
   }
 
@@ -66,7 +74,7 @@
     }
     const shared = {
       gridcolor: colour("rule"), zerolinecolor: colour("rule"), linecolor: colour("soft"), tickcolor: colour("soft"),
-      showline: true, ticks: "outside", ticklen: 4, automargin: true, fixedrange: true, nticks: narrow ? 5 : 8,
+      exponentformat: "power", showline: true, ticks: "outside", ticklen: 4, automargin: true, fixedrange: true, nticks: narrow ? 5 : 8,
     };
     const layout = {
       showlegend: false,
@@ -76,14 +84,21 @@
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour("ink") },
       hoverlabel: { bgcolor: colour("wash"), bordercolor: colour("rule"), font: { color: colour("ink") } },
-      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", itemclick: false, itemdoubleclick: false },
-      margin: { l: narrow ? 44 : 56, r: 16, t: 24, b: 44 },
+      legend: {
+        orientation: "h", x: 0, y: figure.layout.shapes ? 1.09 : 1.02, yanchor: "bottom", traceorder: "normal",
+        itemclick: false, itemdoubleclick: false,
+      },
+      margin: { l: narrow ? 44 : 56, r: 16, t: figure.layout.showlegend ? 44 : 24, b: 44 },
       hovermode: "closest", dragmode: false, autosize: true,
     };
     if (layout.shapes) {
       const line = { ...layout.shapes[0].line, color: colour("soft") };
       layout.shapes = [{ ...layout.shapes[0], line }];
       layout.annotations = [{ ...layout.annotations[0], font: { size: 11, color: colour("soft") } }];
+    }
+    if (printing) {
+      layout.autosize = false;
+      layout.width = Math.min(plot.clientWidth, plot.closest(".panels") ? 300 : 640);
     }
     const data = figure.data.map((trace, index) => painted(trace, columns && columns[index]));
     return Plotly.react(plot, data, layout, { responsive: true, displayModeBar: false });
@@ -144,10 +159,12 @@
   window.addEventListener("beforeprint", () => {
     before = { theme: root.dataset.theme, closed: [...document.querySelectorAll("details:not([open])")] };
     before.closed.forEach((details) => { details.open = true; });
+    printing = true;
     setTheme("light");
   });
   window.addEventListener("afterprint", () => {
     before.closed.forEach((details) => { details.open = false; });
+    printing = false;
     if (before.theme) root.dataset.theme = before.theme;
     else delete root.dataset.theme;
     tellTheme();

@@ -1,0 +1,97 @@
+"""From rows to what an evaluation needs: tokens to score, prompts to sample from, and which rows share a prompt."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from entrotune.data import Example, Prompt, Reject, Row, answers_of, encode_rows, merge_answers, prompt_key, prompts_of
+from entrotune.data.rows import prompt_messages
+from entrotune.errors import UserError
+
+# Where neither the model nor the user sets a limit.
+_DEFAULT_LENGTH = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """What to evaluate on.
+
+    Attributes:
+        examples: to score; empty where no row has an answer or a text.
+        prompts: to sample from, different ones, in the order of the rows; empty where no row has a prompt.
+        groups: example id → id of the first row with the same prompt.
+        rejects: rows that could not be encoded.
+    """
+
+    examples: list[Example]
+    prompts: list[Prompt]
+    groups: dict[str, str]
+    rejects: list[Reject]
+
+
+def hold_out(
+    rows: Sequence[Row],
+    tokenizer: Any,
+    *,
+    prompts: int,
+    seed: int,
+    max_new_tokens: int,
+    context: int | None = None,
+    system: str | None = None,
+    on_bad_row: str = "skip",
+) -> HeldOut:
+    """Encode the rows to score and choose the prompts to sample from.
+
+    Rows whose prompts differ only in case or white space are one prompt. Prompts are chosen in the order of a hash of
+    `seed` and prompt, so the choice hardly changes when rows are added. A row without a checker but with references
+    is checked against them (set membership, ignoring case).
+
+    Args:
+        prompts: how many to sample from at most; 0 for none.
+        context: tokens the model reaches to; None where it sets no limit.
+        system: a system message for conversations without one; see `encode_rows`.
+
+    Raises:
+        UserError: neither an example nor a prompt is left, or a chosen prompt is too long for the context.
+    """
+    length = context or _DEFAULT_LENGTH
+    scored = [row for row in rows if _has_tokens_to_score(row)]
+    encoded = encode_rows(scored, tokenizer, max_length=length, system=system, on_bad_row=on_bad_row)
+    asked = [row for row in rows if prompt_messages(row)]
+    chosen = _choose(merge_answers(asked, ignore_case=True), prompts, seed) if asked and prompts else []
+    found = prompts_of(chosen, tokenizer, system=system, max_length=length - max_new_tokens)
+    if not encoded.examples and not found:
+        encoded.check_usable()
+    with_checkers = [_checked(prompt, row) for prompt, row in zip(found, chosen, strict=True)]
+    return HeldOut(examples=encoded.examples, prompts=with_checkers, groups=_groups(scored), rejects=encoded.rejects)
+
+
+def _has_tokens_to_score(row: Row) -> bool:
+    """Whether a row has tokens to score."""
+    return row.text is not None or row.input_ids is not None or bool(answers_of(row))
+
+
+def _choose(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
+    if count < 0:
+        raise UserError(f"prompts must be 0 or more, got {count}")
+    ordered = sorted(rows, key=lambda row: hashlib.sha256(f"{seed}:{prompt_key(row)}".encode()).digest())
+    kept = {row.id for row in ordered[:count]}
+    return [row for row in rows if row.id in kept]
+
+
+def _checked(prompt: Prompt, row: Row) -> Prompt:
+    if prompt.checker is not None or not row.references:
+        return prompt
+    return dataclasses.replace(prompt, checker={"kind": "set", "answers": list(row.references), "ignore_case": True})
+
+
+def _groups(rows: Sequence[Row]) -> dict[str, str]:
+    first: dict[str, str] = {}
+    groups = {}
+    for row in rows:
+        group = first.setdefault(prompt_key(row), row.id)
+        groups[row.id] = group
+        groups |= {f"{row.id}#{index}": group for index in range(len(row.answers))}
+    return groups

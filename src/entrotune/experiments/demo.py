@@ -1,0 +1,50 @@
+"""`entrotune demo`: the main job on the embedded model, in minutes on a laptop."""
+
+from typing import Any
+
+from rich.progress import Progress
+
+from entrotune.experiments.compare import compare
+from entrotune.experiments.compare_config import CompareConfig
+from entrotune.training import TrainConfig
+
+DEMO = CompareConfig(
+    title="What three objectives do to a small chat model",
+    out="runs/demo",
+    objectives=["ce", "ce - 0.1*entropy", "gem(beta=0.7)"],
+    temperatures=[0.7, 1.0, 1.3],
+    samples=8,
+    prompts=12,
+    max_new_tokens=20,
+    sampling_batch=96,
+    train=TrainConfig(
+        data="chitchat:openers",
+        model="smollm2-135m",
+        system="",
+        max_length=64,
+        limit=60,
+        validation=20,
+        epochs=8,
+        batch_size=8,
+        learning_rate=1e-3,
+        lora_rank=16,
+        lora_alpha=32,
+    ),
+)
+
+
+def demo(
+    *, out: str = DEMO.out, resume: bool = False, overwrite: bool = True, progress: Progress | bool = True
+) -> dict[str, Any]:
+    """Tune SmolLM2-135M-Instruct on real chats with three objectives; show what each did to quality and diversity.
+
+    Args:
+        out: the folder to make.
+        resume: go on with a demo that was stopped.
+        overwrite: replace an earlier demo in `out`.
+        progress: show a display, or the display to use.
+
+    Returns:
+        The content of `comparison.json`.
+    """
+    return compare(DEMO.replace(out=out, resume=resume, overwrite=overwrite and not resume), progress=progress)

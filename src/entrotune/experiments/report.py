@@ -1,0 +1,18 @@
+"""`entrotune report`: rebuild the report of a folder."""
+
+from pathlib import Path
+
+from entrotune.reports import write_report
+
+
+def report(source: str, *, out: str | None = None) -> Path:
+    """Write the HTML report of what a folder holds: a comparison, a run or an evaluation.
+
+    Args:
+        source: a folder, or a comparison.json or evaluation.json.
+        out: the file to write; by default report.html beside the record.
+
+    Returns:
+        The file written.
+    """
+    return write_report(source, out)

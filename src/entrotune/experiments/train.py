@@ -1,0 +1,67 @@
+"""`entrotune train`: one run, with its report and model card."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.progress import Progress
+
+from entrotune.experiments.display import say, showing
+from entrotune.files import atomic_write_text
+from entrotune.models import describe_model
+from entrotune.reports import model_card, read_run, write_run_report
+from entrotune.training import RunFolder, TrainConfig, plan_training, run_training
+
+
+def train(
+    config: TrainConfig | None = None, *, dry_run: bool = False, progress: Progress | bool = True, **options: Any
+) -> dict[str, Any]:
+    """Fine-tune a model; write a run folder with recipe, metrics, checkpoints, model, card and report.
+
+    Args:
+        config: the recipe; or its fields as keyword arguments, such as `data="chats.jsonl"`.
+        dry_run: load no weights and write nothing; return what would be done.
+        progress: show a display, or the display to use.
+        **options: fields of `TrainConfig`.
+
+    Returns:
+        The run's record, which is also in `run.json`; with `dry_run`, the plan.
+
+    Raises:
+        ValueError: input that cannot be used; the message says what to do.
+    """
+    config = config.replace(**options) if config is not None else TrainConfig(**options)
+    if dry_run:
+        return plan_training(config, describe_model(config.model))
+    with showing(progress) as display:
+        record = run_training(config, progress=display, label=config.objective)
+        write_documents(config.out)
+        say(display, f"wrote {config.out}: model/, metrics.jsonl, report.html")
+    return record
+
+
+def write_documents(folder: str, *, evaluation: Mapping[str, Any] | None = None) -> None:
+    """Write the report of a finished run and the card of its model.
+
+    Args:
+        folder: of the run.
+        evaluation: its record, for the diversity table of the card.
+    """
+    paths = RunFolder(folder)
+    run = read_run(folder)
+    record, recipe = run["run"], run["recipe"]
+    card = model_card(
+        name=str(paths.model),
+        base_model=recipe["model"],
+        objective=recipe["objective"],
+        method=recipe["method"],
+        data=record["data"],
+        seeds=[recipe["seed"]],
+        curve=run["metrics"],
+        best_step=record.get("best_step"),
+        saved_step=record.get("saved_step"),
+        evaluation=evaluation or run.get("evaluation"),
+        recipe=recipe,
+        versions=record.get("versions"),
+    )
+    atomic_write_text(paths.model / "README.md", card)
+    write_run_report(run, paths.path / "report.html")
