@@ -7,6 +7,10 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("entrotune", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "numpy")
 
@@ -38,15 +42,13 @@ def git_revision() -> str | None:
     return f"{revision}+changes" if git("status", "--porcelain") else revision
 
 
-def device_name() -> str:
-    """The accelerator in use, or the processor with its cores."""
+def device_name(device: "torch.device") -> str:
+    """A device in words: the GPU's name, or the processor and the number of threads."""
     import torch
 
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name(0)
-    if torch.backends.mps.is_available():
-        return "Apple MPS"
-    return f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
 
 
 def now() -> str:
@@ -54,7 +56,9 @@ def now() -> str:
     return datetime.now(UTC).replace(microsecond=0).isoformat()
 
 
-def command_line() -> str:
-    """The command that is running, as one would type it."""
-    name = Path(sys.argv[0]).name or "python"
-    return shlex.join([name, *sys.argv[1:]])
+def command_line() -> str | None:
+    """The command that is running, as one would type it; None in a notebook or a script of the user's."""
+    program = Path(sys.argv[0]).name
+    if program == "__main__.py":
+        program = "entrotune"
+    return shlex.join([program, *sys.argv[1:]]) if program == "entrotune" else None

@@ -1,7 +1,7 @@
 """Quality and diversity of a model: likelihood of held-out rows, samples, and measures of them with intervals."""
 
 from entrotune.evaluation.evaluate import describe_data, describe_model, evaluate, show_samples
-from entrotune.evaluation.header import device_name, header
+from entrotune.evaluation.header import header
 from entrotune.evaluation.held_out import HeldOut, hold_out
 from entrotune.evaluation.measure import correctness, likelihood_columns, measure, sample_columns
 from entrotune.evaluation.nll import RowScore, evaluate_nll, sample_nll
@@ -25,7 +25,6 @@ __all__ = [
     "describe_data",
     "describe_metrics",
     "describe_model",
-    "device_name",
     "difference",
     "evaluate",
     "evaluate_nll",

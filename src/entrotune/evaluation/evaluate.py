@@ -8,9 +8,10 @@ from typing import Any
 
 from rich.progress import Progress
 
+from entrotune import provenance
 from entrotune.data import RowSet, describe_examples, fingerprint, load_rows, write_rejects
 from entrotune.errors import UserError
-from entrotune.evaluation.header import device_name, header
+from entrotune.evaluation.header import header
 from entrotune.evaluation.held_out import HeldOut, hold_out
 from entrotune.evaluation.measure import measure
 from entrotune.evaluation.records import SettingRecord, describe_metrics
@@ -121,7 +122,7 @@ def evaluate(
         "kind": "evaluation",
         "title": f"Evaluation of {model}",
         **header(seed),
-        "device": device_name(loaded.device),
+        "device": provenance.device_name(loaded.device),
         "seconds": {"total": round(time.perf_counter() - started, 1)},
         "model": describe_model(source, loaded),
         "data": describe_data(rows, held),

@@ -72,6 +72,8 @@ def evaluate_nll(
                 scores[index] = score
             if progress and task is not None:
                 progress.advance(task, len(batch))
+    if progress and task is not None:
+        progress.remove_task(task)
     return [score for score in scores if score is not None]
 
 

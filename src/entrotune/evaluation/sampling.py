@@ -119,6 +119,7 @@ def _tracked(
         yield number, batch
         if number not in kept:
             progress.advance(task, len(batch))
+    progress.remove_task(task)
 
 
 def _numbered(record: SampleRecord, index: int) -> SampleRecord:

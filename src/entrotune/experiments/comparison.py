@@ -9,13 +9,13 @@ import numpy as np
 from entrotune.evaluation import Column, HeldOut, SettingRecord, describe_metrics, difference, header, show_samples
 from entrotune.experiments.compare_config import BASELINE, CompareConfig
 from entrotune.measures import verdict
-from entrotune.reports import comparison_sentences
+from entrotune.reports import comparison_sentence
 from entrotune.training import RunFolder
 
 SCHEMA_VERSION = 1
 QUALITY, DIVERSITY = "nll", "distinct_2"
 # What variants are compared on, where it was measured.
-COMPARED = ("nll", "entropy", "distinct_2", "vendi", "self_bleu", "base_nll", "correct", "pass@8", "majority")
+COMPARED = ("nll", "distinct_2", "vendi", "base_nll", "correct", "pass@8", "majority")
 CURVE = ("step", "epoch", "tokens", "split", "loss", "nll", "entropy", "accuracy")
 
 
@@ -92,8 +92,8 @@ def comparison_record(
         "comparisons": _comparisons(settings, config),
         "samples": show_samples(held, settings),
     }
-    for entry, sentence in zip(record["comparisons"], comparison_sentences(record), strict=True):
-        entry["sentence"] = sentence
+    for entry in record["comparisons"]:
+        entry["sentence"] = comparison_sentence(entry, record)
     return record
 
 

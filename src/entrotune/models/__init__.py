@@ -1,10 +1,10 @@
 """Getting and keeping a model: names, loading, the output head, adapters, saving."""
 
 from entrotune.models.adapters import attach_lora, count_parameters
-from entrotune.models.describe import ModelDescription, context_of, describe_model
+from entrotune.models.describe import ModelDescription, describe_model
 from entrotune.models.head import Head, backbone, base_of, check_head, find_head, plain_logits
 from entrotune.models.loading import load_model, load_tokenizer
-from entrotune.models.modes import context_length, evaluation_mode
+from entrotune.models.modes import context_length, context_of, evaluation_mode
 from entrotune.models.saving import save_model
 from entrotune.models.sources import EMBEDDED, ModelSource, resolve_model
 

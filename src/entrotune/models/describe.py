@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 
-from entrotune.models.loading import model_folder
+from entrotune.errors import UserError
+from entrotune.models.loading import load_tokenizer, model_folder
+from entrotune.models.modes import context_of
 from entrotune.models.quiet import quiet_transformers
 from entrotune.models.sources import ModelSource, resolve_model
 
@@ -26,21 +28,20 @@ def describe_model(name: str | Path) -> ModelDescription:
     """Read configuration and tokenizer, and count parameters on torch's meta device.
 
     Raises:
-        UserError: no such model.
+        UserError: no such model, no tokenizer, or a configuration that is not a causal language model's.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     source = resolve_model(name)
+    tokenizer = load_tokenizer(name)
     folder = model_folder(source if source.base is None else source.base)
-    with quiet_transformers():
-        config = AutoConfig.from_pretrained(folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
+    try:
+        with quiet_transformers():
+            config = AutoConfig.from_pretrained(folder)
+            with torch.device("meta"):
+                model = AutoModelForCausalLM.from_config(config)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"the configuration of model '{source.name}' cannot be used: {first}") from error
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return ModelDescription(source, config, tokenizer, parameters, context_of(config))
-
-
-def context_of(config: Any) -> int | None:
-    """The longest sequence of a configuration, tokens; None where it states none."""
-    return getattr(config.get_text_config(), "max_position_embeddings", None)

@@ -1,4 +1,4 @@
-"""Facts and states of a loaded model."""
+"""States of a loaded model, and how far its context reaches."""
 
 import contextlib
 from collections.abc import Iterator
@@ -23,9 +23,14 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 def context_length(model: Any) -> int | None:
     """The tokens a model's positions reach to; None where its configuration sets no limit."""
-    config = model.config.get_text_config()
+    return context_of(model.config)
+
+
+def context_of(config: Any) -> int | None:
+    """The longest sequence of a configuration, tokens; None where it states none."""
+    text_config = config.get_text_config()
     for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
-        value = getattr(config, name, None)
+        value = getattr(text_config, name, None)
         if isinstance(value, int) and value > 0:
             return value
     return None

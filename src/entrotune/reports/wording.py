@@ -27,7 +27,7 @@ _SMALL_NUMBERS = (
 
 def comparison_sentences(comparison: Mapping[str, Any]) -> list[str]:
     """One sentence a comparison, those on the measures of the front first; a record's own sentence where it has one."""
-    return [_sentence(entry, comparison) for entry in _ordered(comparison)]
+    return [comparison_sentence(entry, comparison) for entry in _ordered(comparison)]
 
 
 def findings(comparison: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -36,7 +36,7 @@ def findings(comparison: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     not_shown: list[str] = []
     for entry in _ordered(comparison):
         has_difference = entry.get("verdict") in ("higher", "lower")
-        (shown if has_difference else not_shown).append(_sentence(entry, comparison))
+        (shown if has_difference else not_shown).append(comparison_sentence(entry, comparison))
     return shown, not_shown
 
 
@@ -98,7 +98,8 @@ def _ordered(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return sorted(entries, key=lambda entry: entry.get("metric") not in front)
 
 
-def _sentence(entry: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
+def comparison_sentence(entry: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
+    """What one comparison found; its own sentence where it has one."""
     if entry.get("sentence"):
         return str(entry["sentence"])
     described = (comparison.get("metrics") or {}).get(entry.get("metric")) or {}

@@ -31,6 +31,7 @@ class TrainConfig:
         format: of the rows; auto looks at them.
         columns: our column name to the file's, such as {"prompt": "question"}.
         limit: use only so many rows.
+        max_answers: of each prompt, use only so many.
         system: a system message for every chat; "" for an empty one; none leaves the template's default.
         supervise: completion (last answer), assistant (every answer), all (whole text), or auto by format.
         max_length: longer sequences are rejected, never cut, tokens.
@@ -75,6 +76,7 @@ class TrainConfig:
     format: str = "auto"
     columns: dict[str, str] | None = None
     limit: int | None = None
+    max_answers: int | None = None
     system: str | None = None
     supervise: Literal["auto", "completion", "assistant", "all"] = "auto"
     max_length: int = 1024
@@ -119,7 +121,7 @@ class TrainConfig:
             raise UserError("resume and overwrite contradict each other; give one")
 
     def _check_numbers(self) -> None:
-        at_least_one = ("max_length", "max_steps", "limit", "batch_size", "accumulation", "lora_rank", "lora_alpha")
+        at_least_one = ("max_length", "max_steps", "limit", "max_answers", "batch_size", "accumulation", "lora_rank", "lora_alpha")
         at_least_one += ("evaluate_every", "save_every", "log_every", "keep_checkpoints", "early_stopping")
         for name in at_least_one:
             value = getattr(self, name)

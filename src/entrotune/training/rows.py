@@ -1,6 +1,6 @@
 """The rows of a run: read, split, encoded, counted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +41,16 @@ def read_rows(config: TrainConfig, tokenizer: Any) -> TrainingRows:
     options: dict[str, Any] = {"format": config.format, "columns": config.columns, "on_bad_row": config.on_bad_row}
     read = load_rows(config.data, limit=config.limit, **options)
     rejects, told = list(read.rejects), read.describe()
+    rows = [_with_fewer_answers(row, config.max_answers) for row in read.rows]
     if isinstance(config.validation, str):
         held = load_rows(config.validation, **options)
         rejects, told = rejects + held.rejects, f"{told}\n{held.describe()}"
-        train_rows, validation_rows = read.rows, held.rows
+        train_rows, validation_rows = rows, [_with_fewer_answers(row, config.max_answers) for row in held.rows]
     else:
-        train_rows, validation_rows = split_rows(read.rows, validation=config.validation, seed=config.split_seed)
+        train_rows, validation_rows = split_rows(rows, validation=config.validation, seed=config.split_seed)
     train = _encode(train_rows, tokenizer, config, "training")
     validation = _encode(validation_rows, tokenizer, config, "validation")
+    train_rows, validation_rows = _usable(train_rows, train), _usable(validation_rows, validation)
     rejects = [*rejects, *train.rejects, *validation.rejects]
     statistics = describe_examples(train.examples)
     counts = {
@@ -66,6 +68,17 @@ def read_rows(config: TrainConfig, tokenizer: Any) -> TrainingRows:
         "fingerprint": fingerprint([*train_rows, *validation_rows]),
     }
     return TrainingRows(train_rows, validation_rows, train.examples, validation.examples, rejects, counts, told)
+
+
+def _with_fewer_answers(row: Row, count: int | None) -> Row:
+    """A row with its first `count` answers."""
+    return row if count is None else replace(row, answers=row.answers[:count])
+
+
+def _usable(rows: list[Row], encoded: EncodedSet) -> list[Row]:
+    """The rows with at least one example; the others stand among the rejects."""
+    found = {example.id for example in encoded.examples}
+    return [row for row in rows if row.id in found or any(f"{row.id}#{i}" in found for i in range(len(row.answers)))]
 
 
 def _encode(rows: list[Row], tokenizer: Any, config: TrainConfig, side: str) -> EncodedSet:
