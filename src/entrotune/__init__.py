@@ -9,8 +9,13 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from entrotune.errors import UserError
-    from entrotune.evaluation import evaluate
-    from entrotune.experiments import CompareConfig, compare, demo, doctor, report, train
+    from entrotune.evaluation.evaluate import evaluate
+    from entrotune.experiments.compare import compare
+    from entrotune.experiments.compare_config import CompareConfig
+    from entrotune.experiments.demo import demo
+    from entrotune.experiments.doctor import doctor
+    from entrotune.experiments.report import report
+    from entrotune.experiments.train import train
     from entrotune.kernels import linear_objective
     from entrotune.models import load_model
     from entrotune.objectives import Objective, RowStats

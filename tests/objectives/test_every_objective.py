@@ -4,10 +4,10 @@ import pickle
 
 import pytest
 import torch
-from tolerances import EXACT, FINITE_DIFFERENCE, SINGLE, error_against
 
 from entrotune import linear_objective
 from entrotune.objectives import TERMS, Objective
+from tolerances import EXACT, FINITE_DIFFERENCE, SINGLE, error_against
 
 # Terms whose meaning changes with an argument, and sums that use every scalar of the gradient at once.
 VARIANTS = [

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from tolerances import EXACT
 
 from entrotune.objectives import Objective
+from tolerances import EXACT
 
 
 def gradient(objective: str, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

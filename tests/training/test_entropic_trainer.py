@@ -9,12 +9,12 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PromptTuningConfig
-from tiny import SHAPE, byte_tokenizer, tiny_llama
 from transformers import Gemma2Config, Gemma2ForCausalLM, MixtralConfig, MixtralForCausalLM, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from entrotune import EntropicTrainer, Objective
 from entrotune.objectives import ce, entropy
+from tiny import SHAPE, byte_tokenizer, tiny_llama
 
 # Of different lengths, so that a mean of means would show.
 ROWS = [{"prompt": f"count to {i}: ", "completion": " ".join(map(str, range(1, i % 7 + 2)))} for i in range(24)]
@@ -170,7 +170,9 @@ def test_lora_trains_the_adapter_only(tmp_path: Path) -> None:
     theirs = fit(SFTTrainer, tmp_path, peft_config=config)
     torch.testing.assert_close(weights(ours), weights(theirs), **SAME)
     base = dict(tiny_llama().named_parameters())
-    found = {n.removeprefix("base_model.model.").replace(".base_layer", ""): p for n, p in ours.model.named_parameters()}
+    found = {
+        n.removeprefix("base_model.model.").replace(".base_layer", ""): p for n, p in ours.model.named_parameters()
+    }
     assert all(torch.equal(found[name], value) for name, value in base.items())
 
 
@@ -200,7 +202,9 @@ def test_packing_and_padding_free(tmp_path: Path, packing: bool) -> None:
 @pytest.mark.parametrize("option", ["assistant_only_loss", "completion_only_loss"])
 def test_masks(tmp_path: Path, option: str) -> None:
     rows = CHATS if option == "assistant_only_loss" else ROWS
-    ours, theirs = (fit(cls, tmp_path, rows=rows, held=rows[:4], **{option: True}) for cls in (EntropicTrainer, SFTTrainer))
+    ours, theirs = (
+        fit(cls, tmp_path, rows=rows, held=rows[:4], **{option: True}) for cls in (EntropicTrainer, SFTTrainer)
+    )
     torch.testing.assert_close(weights(ours), weights(theirs), **SAME)
 
 
@@ -222,7 +226,9 @@ def test_mixture_of_experts_keeps_its_auxiliary_loss(tmp_path: Path) -> None:
     def model() -> MixtralForCausalLM:
         torch.manual_seed(0)
         return MixtralForCausalLM(
-            MixtralConfig(**SHAPE, num_local_experts=4, num_experts_per_tok=2, router_aux_loss_coef=0.5, output_router_logits=True)
+            MixtralConfig(
+                **SHAPE, num_local_experts=4, num_experts_per_tok=2, router_aux_loss_coef=0.5, output_router_logits=True
+            )
         )
 
     for accumulation in (1, 2):
@@ -245,7 +251,10 @@ def test_other_losses_are_refused(tmp_path: Path) -> None:
         ({"loss_type": "dft"}, "objective='dft'"),
         ({"label_smoothing_factor": 0.1}, "label_smoothing"),
     ):
-        with pytest.raises(ValueError, match=says), pytest.warns() if "label_smoothing_factor" in options else _nothing():
+        with (
+            pytest.raises(ValueError, match=says),
+            pytest.warns() if "label_smoothing_factor" in options else _nothing(),
+        ):
             fit(EntropicTrainer, tmp_path, **options)
     with pytest.raises(ValueError, match="compute_loss_func"):
         EntropicTrainer(model=tiny_llama(), compute_loss_func=lambda *a, **k: None)

@@ -75,7 +75,9 @@ def _train() -> Command:
         print(f"{record['status']} in {record['seconds']:.0f} s: {nll_story(record)}")
         return 0
 
-    return Command(TrainConfig, lambda dry_run, **values: train(TrainConfig(**values), dry_run=dry_run), show, plans=True)
+    return Command(
+        TrainConfig, lambda dry_run, **values: train(TrainConfig(**values), dry_run=dry_run), show, plans=True
+    )
 
 
 def _compare() -> Command:

@@ -71,7 +71,9 @@ def _open(folder: Path, config: CompareConfig) -> None:
         if config.overwrite and recipe.exists():
             shutil.rmtree(folder)
         elif not config.resume:
-            raise UserError(f"{folder} already holds files; use resume to go on with it, overwrite to replace a comparison")
+            raise UserError(
+                f"{folder} already holds files; use resume to go on with it, overwrite to replace a comparison"
+            )
         elif recipe.exists() and yaml.safe_load(recipe.read_text(encoding="utf-8")) != wanted:
             raise UserError(f"{folder} holds a comparison with another recipe ({recipe}); use that, or another folder")
     atomic_write_text(recipe, yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True))
@@ -147,7 +149,9 @@ def _measure_all(
         for run in own:
             model, _ = load_model(run.folder.path)
             settings.append(measured(model, run.folder.path, resolve_model(run.folder.path).fingerprint))
-        variants.append(Variant(objective, objective, [str(r.folder.path) for r in own], [r.record for r in own], settings))
+        variants.append(
+            Variant(objective, objective, [str(r.folder.path) for r in own], [r.record for r in own], settings)
+        )
     return held, variants
 
 

@@ -108,7 +108,9 @@ def _variant(variant: Variant, settings: Sequence[SettingRecord], config: Compar
         "objective": variant.objective,
         "tuned": variant.objective is not None,
         "runs": variant.runs,
-        "curve": [row for path, record in zip(variant.runs, variant.records, strict=True) for row in _curve(path, record)],
+        "curve": [
+            row for path, record in zip(variant.runs, variant.records, strict=True) for row in _curve(path, record)
+        ],
         "settings": [
             setting.to_dict(
                 seed=config.sampling_seed,
@@ -117,16 +119,19 @@ def _variant(variant: Variant, settings: Sequence[SettingRecord], config: Compar
             for setting in settings
         ],
     }
-    for key, source in (("best_step", "best_step"), ("last_step", "steps"), ("best_nll", "best_nll"), ("last_nll", "last_nll")):
+    for key, source in (
+        ("best_step", "best_step"),
+        ("last_step", "steps"),
+        ("best_nll", "best_nll"),
+        ("last_nll", "last_nll"),
+    ):
         values = [record[source] for record in variant.records]
         described[key] = values[0] if len(values) == 1 else None
     return described
 
 
 def _curve(path: str, record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {key: row.get(key) for key in CURVE} | {"seed": record["seed"]} for row in RunFolder(path).read_metrics()
-    ]
+    return [{key: row.get(key) for key in CURVE} | {"seed": record["seed"]} for row in RunFolder(path).read_metrics()]
 
 
 def _comparisons(settings: Mapping[str, Sequence[SettingRecord]], config: CompareConfig) -> list[dict[str, Any]]:
@@ -174,5 +179,7 @@ def _difference(
 def evaluation_of(record: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The part of a comparison that is about one variant, as an evaluation record."""
     variant = next(variant for variant in record["variants"] if variant["name"] == name)
-    shared = {k: record[k] for k in ("schema_version", "title", "created", "seeds", "versions", "model", "data", "metrics")}
+    shared = {
+        k: record[k] for k in ("schema_version", "title", "created", "seeds", "versions", "model", "data", "metrics")
+    }
     return shared | {"kind": "evaluation", "settings": variant["settings"]}

@@ -131,7 +131,9 @@ def _check(
     if weight.dim() != 2 or hidden.shape[-1:] != weight.shape[1:]:
         raise UserError(f"hidden {tuple(hidden.shape)} and weight {tuple(weight.shape)} need [..., D] and [V, D]")
     if hidden.shape[:-1] != targets.shape:
-        raise UserError(f"hidden {tuple(hidden.shape)} needs targets {tuple(hidden.shape[:-1])}, got {tuple(targets.shape)}")
+        raise UserError(
+            f"hidden {tuple(hidden.shape)} needs targets {tuple(hidden.shape[:-1])}, got {tuple(targets.shape)}"
+        )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise UserError(f"bias {tuple(bias.shape)} needs the shape {tuple(weight.shape[:1])} of the vocabulary")
     if targets.is_floating_point():
@@ -144,6 +146,6 @@ def _check(
 
 
 def _check_targets(targets_M: Tensor, vocabulary: int) -> None:
-    if targets_M.numel() and not (0 <= int(targets_M.min()) and int(targets_M.max()) < vocabulary):
+    if targets_M.numel() and not (int(targets_M.min()) >= 0 and int(targets_M.max()) < vocabulary):
         low, high = int(targets_M.min()), int(targets_M.max())
         raise UserError(f"targets reach from {low} to {high}, outside the vocabulary of {vocabulary} tokens")

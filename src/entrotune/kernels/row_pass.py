@@ -70,6 +70,7 @@ class RowPass:
     def _tempered(self, u: Tensor, gap: Tensor) -> dict[str, Tensor]:
         """Statistics of q; its unnormalised values stay in buffer 3, times w in buffer 4."""
         needs = self.needs
+        assert needs.temperature is not None
         q = self.buffers[3][: u.shape[0]]
         torch.mul(u, 1 / needs.temperature, out=q)
         q.exp_()
@@ -104,7 +105,7 @@ class RowPass:
         if _present(s.k):
             grad.add_(s.k if isinstance(s.k, float) else s.k[:, None])
         if _present(s.c):
-            minus = -(s.c if isinstance(s.c, Tensor) else torch.full_like(rows.entropy, s.c))
+            minus = -s.c if isinstance(s.c, Tensor) else torch.full_like(rows.entropy, -s.c)
             grad.scatter_add_(-1, targets_B[:, None], minus[:, None])
         out.copy_(grad)
 

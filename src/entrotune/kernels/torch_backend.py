@@ -74,7 +74,7 @@ class _LinearObjective(torch.autograd.Function):
     """Forward computes loss, statistics and gradients; backward only scales them."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, plan: Plan
     ) -> tuple[Tensor, Tensor]:
         with torch.autocast(hidden.device.type, enabled=False):
@@ -86,7 +86,7 @@ class _LinearObjective(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, upstream: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         # New tensors: the saved ones stay as they are, so that a retained graph can be walked again.
         scaled = [
             None if grad is None else (grad * upstream.to(grad.dtype)).to(dtype)
@@ -106,7 +106,7 @@ def _run(
     # dHidden is summed once per row, so the working precision does; dWeight is summed over chunks, so in float32.
     hidden_grad = torch.zeros_like(hidden) if plan.hidden_grad else None
     weight_grad = torch.zeros_like(weight, dtype=high) if plan.weight_grad else None
-    bias_grad = torch.zeros_like(bias, dtype=high) if plan.bias_grad else None
+    bias_grad = torch.zeros_like(bias, dtype=high) if bias is not None and plan.bias_grad else None
     chunk = min(plan.chunk_rows(vocabulary, width, device), max(1, total))
     block = plan.block_rows(vocabulary, chunk, device)
     impossible = bias is not None and bool(torch.isneginf(bias).any())

@@ -132,7 +132,8 @@ class Objective:
             rows_NV = rows_NV.float()
         targets_N = targets[mask]
         frozen_NV = rows_NV.detach()
-        value_N = sum(c * term.reference(rows_NV, targets_N, frozen_NV) for c, term in objective.parts)
+        values = [c * term.reference(rows_NV, targets_N, frozen_NV) for c, term in objective.parts]
+        value_N = torch.stack(values).sum(0)
         count = max(1, targets_N.numel()) if num_items is None else num_items
         # An empty sum keeps its connection to the logits, so that backward works on a batch with nothing to learn.
         loss = value_N.sum() / count if targets_N.numel() else rows_NV.sum()

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 Scalar = float | Tensor
+# A statistic that no term asked for.
+ABSENT = torch.empty(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Rows:
         target_gap: z_y − max z, at most 0.
         entropy: H = −Σ p log p, nats.
         varentropy: Σ p (log p + H)², nats².
-        tempered_log_mass: logsumexp((z − max z) / temperature).
+        tempered_log_mass: (this and the rest only where asked for) logsumexp((z − max z) / temperature).
         tempered_gap: E_q[z] − max z.
         weighted_mass: Σ q w.
         weighted_gap: Σ q w (z − z_y).
@@ -68,12 +70,12 @@ class Rows:
     target_gap: Tensor
     entropy: Tensor
     varentropy: Tensor
-    tempered_log_mass: Tensor | None = None
-    tempered_gap: Tensor | None = None
-    weighted_mass: Tensor | None = None
-    weighted_gap: Tensor | None = None
-    logit_sum: Tensor | None = None
-    logit_squares: Tensor | None = None
+    tempered_log_mass: Tensor = ABSENT
+    tempered_gap: Tensor = ABSENT
+    weighted_mass: Tensor = ABSENT
+    weighted_gap: Tensor = ABSENT
+    logit_sum: Tensor = ABSENT
+    logit_squares: Tensor = ABSENT
 
     @property
     def nll(self) -> Tensor:

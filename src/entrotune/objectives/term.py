@@ -124,7 +124,7 @@ def number(value: float) -> str:
 
 
 def log_probabilities(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """p and log p of [N, V] logits, with log p = 0 where p = 0 by a logit of −inf, so that p log p and its gradient are 0."""
+    """p and log p of [N, V] logits; log p is 0 where a logit is −inf, so that p log p and its gradient are 0 there."""
     log_p = torch.log_softmax(logits, dim=-1)
     return log_p.exp(), torch.where(log_p.isneginf(), torch.zeros_like(log_p), log_p)
 

@@ -50,5 +50,4 @@ def exact_rows(logits: Tensor, targets: Tensor, needs: Needs) -> Rows:
 
 
 def _head(rows: Rows, count: int) -> Rows:
-    values = {name: getattr(rows, name) for name in Rows.__slots__ if name != "vocabulary"}
-    return Rows(rows.vocabulary, **{name: None if v is None else v[:count] for name, v in values.items()})
+    return Rows(rows.vocabulary, *(getattr(rows, name)[:count] for name in Rows.__slots__ if name != "vocabulary"))

@@ -121,7 +121,16 @@ class TrainConfig:
             raise UserError("resume and overwrite contradict each other; give one")
 
     def _check_numbers(self) -> None:
-        at_least_one = ("max_length", "max_steps", "limit", "max_answers", "batch_size", "accumulation", "lora_rank", "lora_alpha")
+        at_least_one = (
+            "max_length",
+            "max_steps",
+            "limit",
+            "max_answers",
+            "batch_size",
+            "accumulation",
+            "lora_rank",
+            "lora_alpha",
+        )
         at_least_one += ("evaluate_every", "save_every", "log_every", "keep_checkpoints", "early_stopping")
         for name in at_least_one:
             value = getattr(self, name)

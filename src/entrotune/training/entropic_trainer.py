@@ -3,8 +3,8 @@
 from typing import Any
 
 import torch
-from torch import Tensor
 from peft import PeftModel
+from torch import Tensor
 from transformers import Trainer
 from trl import SFTTrainer
 
@@ -38,9 +38,9 @@ class EntropicTrainer(SFTTrainer):
             `label_smoothing_factor`: write those as objectives).
     """
 
-    _tag_names = ["trl", "sft", "entrotune"]
+    _tag_names = ["trl", "sft", "entrotune"]  # noqa: RUF012
     # `compute_loss` divides by the tokens of the whole accumulation window, so `Trainer` must not divide again.
-    loss_is_scaled_for_ga = True
+    loss_is_scaled_for_ga = True  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -50,14 +50,14 @@ class EntropicTrainer(SFTTrainer):
         chunk_bytes: int | None = None,
         **kwargs: Any,
     ) -> None:
-        self.objective = Objective(objective)
+        self.objective: Objective = Objective(objective)
         if kwargs.get("compute_loss_func") is not None:
             raise UserError("compute_loss_func would replace the objective; pass objective= alone")
         super().__init__(*args, **kwargs)
         _refuse_other_losses(self.args)
         # `Trainer` counts the supervised tokens of an accumulation window only for models that say they take the count.
         self.model_accepts_loss_kwargs = True
-        model = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        model: Any = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         add_objective_head(model, backend=backend, chunk_bytes=chunk_bytes)
         vocabulary = model.get_output_embeddings().weight.shape[0]
         self._meters = {"train": Meter(vocabulary), "eval": Meter(vocabulary)}
@@ -85,7 +85,7 @@ class EntropicTrainer(SFTTrainer):
             # A mean per micro-batch: averaged over the accumulation window, as the objective already is.
             steps = self.current_gradient_accumulation_steps if num_items_in_batch is not None else 1
             loss = loss + self.router_aux_loss_coef * outputs.aux_loss.to(loss.device) / steps
-        self._meters["train" if self.model.training else "eval"].update(outputs, tokens=_tokens_read(inputs))
+        self._meters[self._mode].update(outputs, tokens=_tokens_read(inputs))
         if not return_outputs:
             return loss
         with torch.no_grad():
@@ -93,8 +93,8 @@ class EntropicTrainer(SFTTrainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the meter's readings to `logs`, in place, and hand them on."""
-        training = self.model.training
-        found = self._meters["train" if training else "eval"].read(self._sum_over_ranks)
+        training = self._mode == "train"
+        found = self._meters[self._mode].read(self._sum_over_ranks)
         if found:
             tokens, loss = int(found.pop("tokens")), found.pop("loss")
             found["supervised_tokens"] = int(found["supervised_tokens"])
@@ -111,6 +111,11 @@ class EntropicTrainer(SFTTrainer):
                 logs[f"{prefix}loss"] = loss
         # SFTTrainer's own log would add its metrics, which the meter replaces.
         Trainer.log(self, logs, start_time)
+
+    @property
+    def _mode(self) -> str:
+        assert self.model is not None
+        return "train" if self.model.training else "eval"
 
     def _sum_over_ranks(self, values: Tensor) -> Tensor:
         if self.accelerator.num_processes == 1:

@@ -14,7 +14,15 @@ from trl import SFTConfig
 from entrotune import provenance
 from entrotune.data import to_dataset, write_rejects
 from entrotune.errors import UserError
-from entrotune.models import attach_lora, check_head, context_of, count_parameters, load_model, resolve_model, save_model
+from entrotune.models import (
+    attach_lora,
+    check_head,
+    context_of,
+    count_parameters,
+    load_model,
+    resolve_model,
+    save_model,
+)
 from entrotune.training.callbacks import EarlyStopping, LastStep, MetricsWriter, ProgressBar
 from entrotune.training.checkpoints import RunTrainer, best_step
 from entrotune.training.config import TrainConfig
@@ -137,7 +145,11 @@ def _trainer(
 
 def _arguments(config: TrainConfig, folder: RunFolder, *, resumed: bool) -> SFTConfig:
     def every(interval: str | int, name: str) -> dict[str, Any]:
-        return {f"{name}_strategy": "epoch"} if interval == "epoch" else {f"{name}_strategy": "steps", f"{name}_steps": interval}
+        return (
+            {f"{name}_strategy": "epoch"}
+            if interval == "epoch"
+            else {f"{name}_strategy": "steps", f"{name}_steps": interval}
+        )
 
     return SFTConfig(
         output_dir=str(folder.partial),
@@ -183,7 +195,9 @@ def _check_context(config: TrainConfig, model: Any) -> None:
 def _check_data(record: dict[str, Any], rows: TrainingRows, folder: RunFolder) -> None:
     before = record.get("data", {}).get("fingerprint")
     if before is not None and before != rows.counts["fingerprint"]:
-        raise UserError(f"the rows of {rows.counts['source']} changed since {folder.path} was begun; use another folder")
+        raise UserError(
+            f"the rows of {rows.counts['source']} changed since {folder.path} was begun; use another folder"
+        )
 
 
 def _dtype(config: TrainConfig) -> str:
@@ -218,7 +232,9 @@ def plan_training(config: TrainConfig, description: Any) -> dict[str, Any]:
         "weights": description.parameters * (size if config.method == "lora" else 4),
         "gradients": trained * 4,
         "optimizer": trained * 8,
-        "activations": int(tokens * text.num_hidden_layers * text.hidden_size * (1 if config.gradient_checkpointing else 17) * size),
+        "activations": int(
+            tokens * text.num_hidden_layers * text.hidden_size * (1 if config.gradient_checkpointing else 17) * size
+        ),
     }
     return {
         "data": rows.counts,

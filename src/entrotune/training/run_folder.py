@@ -47,7 +47,9 @@ class RunFolder:
         if occupied and recipe["overwrite"]:
             self._clear()
         elif occupied and not recipe["resume"]:
-            raise UserError(f"{self.path} already holds {self._content()}; add --resume to go on, --overwrite to replace it")
+            raise UserError(
+                f"{self.path} already holds {self._content()}; add --resume to go on, --overwrite to replace it"
+            )
         elif occupied and self.recipe.exists():
             self._check_same(recipe)
         self.path.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from entrotune.objectives.term import Term, as_number, require, target_nll
 
 @dataclass(frozen=True)
 class Power(Term, name="power"):
-    """(1 − p_y^k) / k: cross-entropy as k → 0, 1 − p_y at k = 1; bounded, so wrong labels pull less (arXiv 1805.07836)."""
+    """(1 − p_y^k) / k: cross-entropy as k → 0, 1 − p_y at k = 1 (arXiv 1805.07836). Bounded: wrong labels pull less."""
 
     k: float = 0.7
 

