@@ -241,7 +241,6 @@ def comparison(**parts: Any) -> dict[str, Any]:
                 "b": {"variant": "ce", "temperature": 1.0},
                 "difference": estimate(0.054, 0.03),
                 "verdict": "higher",
-                "sentence": "At temperature 1, gem(beta=0.7) wrote more varied answers than ce (+0.054).",
             },
             {
                 "metric": "base_nll",

@@ -1,35 +1,80 @@
 """Sentences of a comparison."""
 
-from entrotune.reports import comparison_sentences
+import pytest
+
+from entrotune.reports import comparison_sentence
 from entrotune.reports.views import read_variants
 from entrotune.reports.wording import compared_sentences, findings
 from reports import records
 
 
-def test_sentences_put_the_front_first_and_say_no_difference_in_words() -> None:
-    assert comparison_sentences(records.comparison()) == [
-        "At temperature 1, gem(beta=0.7) wrote more varied answers than ce (+0.054).",
-        "Base-model NLL of samples: no difference shown between ce - 0.1*entropy at temperature 1 and ce at "
-        "temperature 1 (difference −0.040, 95% interval −0.130 to 0.050).",
-        "Vendi score is higher for gem(beta=0.7) at temperature 1 than for ce at temperature 1 "
-        "(difference +0.450, 95% interval 0.250 to 0.650).",
+def test_one_line_a_pair_parted_by_verdict() -> None:
+    shown, not_shown = findings(records.comparison())
+    assert shown == [
+        "gem(beta=0.7) against ce, both at temperature 1: higher distinct-2 +0.054 [0.024 to 0.084], "
+        "higher Vendi score +0.450 [0.250 to 0.650]."
+    ]
+    assert not_shown == [
+        "ce - 0.1*entropy against ce, both at temperature 1: base-model NLL of samples −0.040 [−0.130 to 0.050]."
     ]
 
 
-def test_findings_are_parted_by_verdict() -> None:
-    shown, not_shown = findings(records.comparison())
-    assert (len(shown), len(not_shown)) == (2, 1)
-    assert "no difference shown" in not_shown[0]
+def test_same_temperature_then_equal_diversity_then_the_untouched_model() -> None:
+    ce, base = ({"variant": name, "temperature": 1.0} for name in ("ce", "base"))
+    gem, warm = {"variant": "gem(beta=0.7)", "temperature": 1.0}, {"variant": "ce", "temperature": 1.3}
+    lower = {"metric": "nll", "difference": records.estimate(-0.5, 0.1), "verdict": "lower"}
+    entries = [
+        lower | {"a": ce, "b": base},
+        lower | {"a": gem, "b": warm, "matched_on": "distinct_2"},
+        lower | {"a": gem, "b": ce},
+    ]
+    shown, _ = findings(records.comparison(comparisons=entries))
+    interval = "lower validation NLL −0.500 [−0.600 to −0.400]."
+    assert shown == [
+        f"gem(beta=0.7) against ce, both at temperature 1: {interval}",
+        f"gem(beta=0.7) at temperature 1 against ce where that is about as diverse (temperature 1.3): {interval}",
+        f"ce against the base (untouched), both at temperature 1: {interval}",
+    ]
 
 
-def test_nothing_compared_gives_no_sentences() -> None:
-    assert comparison_sentences({}) == []
-    assert comparison_sentences({"comparisons": None}) == []
+def test_nothing_compared_finds_nothing() -> None:
+    assert findings({}) == ([], [])
+    assert findings({"comparisons": None}) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {},
+            "At temperature 1, gem(beta=0.7) has a higher Vendi score than ce "
+            "(difference +0.450, 95% interval 0.250 to 0.650).",
+        ),
+        (
+            {"matched_on": "distinct_2", "b": {"variant": "ce", "temperature": 1.3}},
+            "Where ce is about as diverse (temperature 1.3), gem(beta=0.7) at temperature 1 has a higher Vendi score "
+            "than it (difference +0.450, 95% interval 0.250 to 0.650).",
+        ),
+        (
+            {"verdict": "no difference shown", "difference": records.estimate(0.1, 0.2)},
+            "At temperature 1, no difference shown in Vendi score between gem(beta=0.7) and ce "
+            "(difference +0.100, 95% interval −0.100 to 0.300).",
+        ),
+        (
+            {"b": {"variant": "ce", "temperature": 0.7}},
+            "gem(beta=0.7) at temperature 1 has a higher Vendi score than ce at temperature 0.7 "
+            "(difference +0.450, 95% interval 0.250 to 0.650).",
+        ),
+    ],
+)
+def test_a_comparison_in_a_sentence(changes: dict, sentence: str) -> None:
+    record = records.comparison()
+    assert comparison_sentence(record["comparisons"][0] | changes, record) == sentence
 
 
 def test_a_bare_comparison_still_reads() -> None:
-    record = {"comparisons": [{"metric": "x", "verdict": "lower", "difference": records.estimate(-1.0)}]}
-    assert comparison_sentences(record) == ["x is lower for one variant than for one variant (difference −1.000)."]
+    entry = {"metric": "x", "verdict": "lower", "difference": records.estimate(-1.0)}
+    assert comparison_sentence(entry, {}) == "one variant has a lower x than one variant (difference −1.000)."
 
 
 def _compared(record: dict) -> str:

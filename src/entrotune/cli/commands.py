@@ -134,14 +134,13 @@ def _doctor() -> Command:
 def _show_comparison(record: dict[str, Any]) -> int:
     from rich.console import Console
 
-    from entrotune.reports import comparison_sentences, comparison_table
+    from entrotune.reports import comparison_findings, comparison_table
 
     if "variants" not in record:
         return _print_json(record)
     console = Console()
     console.print(comparison_table(record))
-    for sentence in comparison_sentences(record):
-        console.print(f"• {sentence}", markup=False, highlight=False)
+    console.print(comparison_findings(record))
     out = record["recipe"]["out"]
     console.print(f"{record['seconds']['total']:.0f} s in all. Open {out}/report.html", markup=False, highlight=False)
     return 0

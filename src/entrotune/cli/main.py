@@ -1,12 +1,11 @@
 """`entrotune COMMAND …`: parse, call one function, print."""
 
-import dataclasses
-import inspect
+import difflib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
-from typing import Any
 
 from entrotune import __version__
 from entrotune.cli.commands import EXAMPLES, SUMMARIES, Command, load
@@ -26,13 +25,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     name, rest = arguments[0], arguments[1:]
     if name not in SUMMARIES:
-        print(f"entrotune: no command {name!r}; there are {', '.join(SUMMARIES)}", file=sys.stderr)
+        near = difflib.get_close_matches(name, SUMMARIES, n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(SUMMARIES)}"
+        print(f"entrotune: no command {name!r}{hint}", file=sys.stderr)
         return 2
     _quiet()
     try:
         return run(name, rest)
     except UserError as error:
         print(f"entrotune {name}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        print(f"entrotune {name}: {error.strerror}: {error.filename or 'while writing'}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"entrotune {name}: interrupted; what is complete is kept. Add --resume to go on", file=sys.stderr)
@@ -41,70 +47,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(name: str, arguments: Sequence[str]) -> int:
     """Parse the arguments of a command, call it and show the result."""
+    from entrotune.cli.arguments import parse
+
     command = load(name)
-    arguments = [_underscored(argument) for argument in arguments]
-    if command.plans:
-        planning = "--dry_run" in arguments
-        arguments = [argument for argument in arguments if argument != "--dry_run"]
-        return command.show(command.call(dry_run=planning, **_parse(name, command, arguments)))
-    return command.show(command.call(**_parse(name, command, arguments)))
-
-
-def _parse(name: str, command: Command, arguments: list[str]) -> dict[str, Any]:
-    from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
-
-    class Formatter(DefaultHelpFormatter):
-        """Keeps the line breaks of the examples."""
-
-        def _fill_text(self, text: str, width: int, indent: str) -> str:
-            return "\n".join(indent + line for line in text.splitlines())
-
-    planning = "\n\n--dry-run loads no weights, writes nothing and prints what would be done." if command.plans else ""
-    parser = ArgumentParser(
-        prog=f"entrotune {name}",
-        usage=f"entrotune {name} [options]",
-        description=f"{SUMMARIES[name][0].upper()}{SUMMARIES[name][1:]}.\n\nexamples:{EXAMPLES[name]}{planning}",
-        formatter_class=Formatter,
-        default_env=False,
-        exit_on_error=False,
+    values = parse(
+        name,
+        command.target,
+        arguments,
+        description=_description(name, command),
+        positional=command.positional is not None,
+        plans=command.plans,
     )
-    parser.add_argument("--config", action="config", help="a recipe: YAML with any of these fields; flags override it")
-    skip = {"dry_run", "progress"}
-    if dataclasses.is_dataclass(command.target):
-        parser.add_class_arguments(command.target, nested_key=None, skip=skip)
-    else:
-        positional = command.positional is not None
-        parser.add_function_arguments(command.target, nested_key=None, as_positional=positional, skip=skip)
-    try:
-        parsed = parser.parse_args(_with_values(arguments, _switches(command.target)))
-    except ArgumentError as error:
-        told = " ".join(str(error).split())
-        raise UserError(f"{told} (entrotune {name} --help lists the options)") from None
-    parsed.pop("config", None)
-    return vars(parser.instantiate_classes(parsed))
+    return command.show(command.call(**values))
 
 
-def _switches(target: Any) -> set[str]:
-    """The flags that are true or false: they may stand without a value."""
-    parameters = inspect.signature(target).parameters.values()
-    return {f"--{parameter.name}" for parameter in parameters if parameter.annotation is bool}
-
-
-def _with_values(arguments: list[str], switches: set[str]) -> list[str]:
-    """`--resume` → `--resume=true` where no value follows."""
-    following = [*arguments, ""][1:]
-    return [
-        f"{argument}=true" if argument in switches and after.lower() not in ("true", "false") else argument
-        for argument, after in zip(arguments, following, strict=True)
-    ]
-
-
-def _underscored(argument: str) -> str:
-    """`--dry-run` → `--dry_run`; values stay as they are."""
-    if not argument.startswith("--"):
-        return argument
-    name, equals, value = argument.partition("=")
-    return "--" + name[2:].replace("-", "_") + equals + value
+def _description(name: str, command: Command) -> str:
+    planning = "\n\n--dry-run loads no weights, writes nothing and prints what would be done." if command.plans else ""
+    return f"{SUMMARIES[name][0].upper()}{SUMMARIES[name][1:]}.\n\nexamples:{EXAMPLES[name]}{planning}"
 
 
 def _quiet() -> None:
@@ -114,6 +73,7 @@ def _quiet() -> None:
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.getLogger("accelerate").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"(torch|transformers|trl|peft|accelerate)\b")
 
 
 def _overview() -> str:

@@ -69,13 +69,14 @@ def evaluate(
         prompts: different prompts to sample from; 0 to score only.
         max_new_tokens: of a response.
         seed: fixes choice of prompts, samples and intervals.
-        out: a folder for `evaluation.json`, `samples.jsonl`, `per_prompt.jsonl` and `rejects.jsonl`; nothing is
-            written without one.
+        out: a folder for `evaluation.json`, `samples.jsonl`, `per_prompt.jsonl` and `rejects.jsonl` (in a run's
+            folder, `evaluation-rejects.jsonl`); nothing is written without one.
         resume: go on with the samples that `out` holds.
         overwrite: replace the evaluation that `out` holds.
         judge: a model of the same tokenizer that scores the samples (`base_nll`).
         system: a system message for conversations without one.
-        dtype, device: see `load_model`.
+        dtype: of the weights; see `load_model`.
+        device: see `load_model`.
         dry_run: load no weights, write nothing; return what would be done.
 
     Returns:
@@ -228,8 +229,13 @@ def _check_out(folder: Path | None, *, resume: bool, overwrite: bool) -> None:
         raise UserError(f"output folder '{folder}' holds an evaluation already ({held[0]}); use resume or overwrite")
 
 
+def _rejects(folder: Path) -> Path:
+    """Where rejected rows go: in a run's folder, `rejects.jsonl` holds those of its training."""
+    return folder / ("evaluation-rejects.jsonl" if (folder / "run.json").exists() else "rejects.jsonl")
+
+
 def _remove(folder: Path) -> None:
-    for path in (folder / "evaluation.json", folder / "samples.jsonl", folder / "per_prompt.jsonl"):
+    for path in (folder / "evaluation.json", folder / "samples.jsonl", folder / "per_prompt.jsonl", _rejects(folder)):
         path.unlink(missing_ok=True)
     settings_path(folder / "samples.jsonl").unlink(missing_ok=True)
 
@@ -241,6 +247,6 @@ def _write(
     atomic_write_text(folder / "per_prompt.jsonl", "".join(lines))
     rejects = [*rows.rejects, *held.rejects]
     if rejects:
-        write_rejects(folder / "rejects.jsonl", rejects)
+        write_rejects(_rejects(folder), rejects)
     # Last: its presence says that the evaluation is complete.
     atomic_write_json(folder / "evaluation.json", record)

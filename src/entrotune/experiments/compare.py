@@ -1,5 +1,6 @@
 """`entrotune compare`: several objectives from one start, measured side by side."""
 
+import dataclasses
 import shutil
 import time
 from collections.abc import Sequence
@@ -9,7 +10,6 @@ from typing import Any
 import yaml
 from rich.progress import Progress
 
-from entrotune.data import Row
 from entrotune.errors import UserError
 from entrotune.evaluation import HeldOut, SettingRecord, hold_out, measure
 from entrotune.experiments.compare_config import CompareConfig
@@ -17,9 +17,10 @@ from entrotune.experiments.comparison import FinishedRun, Variant, comparison_re
 from entrotune.experiments.display import say, showing
 from entrotune.experiments.train import write_documents
 from entrotune.files import atomic_write_json, atomic_write_text
-from entrotune.models import context_length, describe_model, load_model, resolve_model
+from entrotune.models import describe_model, load_model, resolve_model
 from entrotune.reports import write_comparison_report
 from entrotune.training import RunFolder, plan_training, read_rows, run_training
+from entrotune.training.plan import check_context
 
 
 def compare(
@@ -40,15 +41,19 @@ def compare(
         ValueError: input that cannot be used; the message says what to do.
     """
     config = config.replace(**options) if config is not None else CompareConfig(**options)
-    if dry_run:
-        return _plan(config)
     began = time.monotonic()
     folder = Path(config.out)
+    if not dry_run:
+        _check_folder(folder, config)
+    # All input is read before anything is written, replaced or trained.
+    held = _held_out(config)
+    if dry_run:
+        return _plan(config, held)
     _open(folder, config)
     with showing(progress) as display:
         runs = _train_all(config, display)
         trained = time.monotonic() - began
-        held, variants = _measure_all(config, runs, display)
+        variants = _measure_all(config, runs, held, display)
         record = comparison_record(config, runs, variants, held)
         record["seconds"] = {
             "train": round(trained, 1),
@@ -63,20 +68,51 @@ def compare(
     return record
 
 
-def _open(folder: Path, config: CompareConfig) -> None:
-    """Make the folder, or see that what it holds is this comparison's."""
+def _recipe(config: CompareConfig) -> dict[str, Any]:
+    return {key: value for key, value in config.to_dict().items() if key not in ("resume", "overwrite")}
+
+
+def _check_folder(folder: Path, config: CompareConfig) -> None:
+    """See that the folder is free, or holds this comparison, or one that may be replaced."""
     recipe = folder / "recipe.yaml"
-    wanted = {k: v for k, v in config.to_dict().items() if k not in ("resume", "overwrite")}
-    if folder.is_dir() and any(folder.iterdir()):
-        if config.overwrite and recipe.exists():
-            shutil.rmtree(folder)
-        elif not config.resume:
-            raise UserError(
-                f"{folder} already holds files; use resume to go on with it, overwrite to replace a comparison"
-            )
-        elif recipe.exists() and yaml.safe_load(recipe.read_text(encoding="utf-8")) != wanted:
-            raise UserError(f"{folder} holds a comparison with another recipe ({recipe}); use that, or another folder")
-    atomic_write_text(recipe, yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True))
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; give the name of a folder to write the comparison to")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    before = yaml.safe_load(recipe.read_text(encoding="utf-8")) if recipe.exists() else None
+    is_comparison = isinstance(before, dict) and "objectives" in before
+    content = "a comparison" if is_comparison else "other files"
+    if not (config.resume or config.overwrite):
+        raise UserError(f"{folder} already holds {content}; add --resume to go on, --overwrite to replace it")
+    if not is_comparison:
+        raise UserError(f"{folder} holds files but no comparison to go on with or to replace; give another folder")
+    if config.resume and isinstance(before, dict) and before != _recipe(config):
+        changed = ", ".join(key for key, value in _recipe(config).items() if before.get(key) != value)
+        raise UserError(f"{folder} holds a comparison with another recipe (see {changed}); use it, or another folder")
+
+
+def _open(folder: Path, config: CompareConfig) -> None:
+    if config.overwrite and folder.exists():
+        shutil.rmtree(folder)
+    atomic_write_text(folder / "recipe.yaml", yaml.safe_dump(_recipe(config), sort_keys=False, allow_unicode=True))
+
+
+def _held_out(config: CompareConfig) -> HeldOut:
+    """What to measure on: the validation rows and prompts of every variant."""
+    described = describe_model(config.train.model)
+    check_context(config.train, described.config)
+    rows = read_rows(config.train, described.tokenizer)
+    held = hold_out(
+        rows.validation_rows,
+        described.tokenizer,
+        prompts=config.prompts,
+        seed=config.sampling_seed,
+        max_new_tokens=config.max_new_tokens,
+        context=described.context,
+        system=config.train.system,
+    )
+    # The very sequences that training validates on, whatever it supervises.
+    return dataclasses.replace(held, examples=rows.validation)
 
 
 def _train_all(config: CompareConfig, display: Progress | None) -> list[FinishedRun]:
@@ -89,7 +125,7 @@ def _train_all(config: CompareConfig, display: Progress | None) -> list[Finished
         record = run_training(recipe, progress=display, label=label)
         runs.append(FinishedRun(objective, seed, RunFolder(recipe.out), record))
         say(display, f"trained {label} in {record['seconds']:.0f} s: {nll_story(record)}")
-        if display:
+        if display and task is not None:
             display.advance(task)
     return runs
 
@@ -104,18 +140,9 @@ def nll_story(record: dict[str, Any]) -> str:
 
 
 def _measure_all(
-    config: CompareConfig, runs: Sequence[FinishedRun], display: Progress | None
-) -> tuple[HeldOut, list[Variant]]:
+    config: CompareConfig, runs: Sequence[FinishedRun], held: HeldOut, display: Progress | None
+) -> list[Variant]:
     base, tokenizer = load_model(config.train.model)
-    held = hold_out(
-        _validation_rows(config, tokenizer),
-        tokenizer,
-        prompts=config.prompts,
-        seed=config.sampling_seed,
-        max_new_tokens=config.max_new_tokens,
-        context=context_length(base),
-        system=config.train.system,
-    )
     total = 1 + len(runs)
     task = display.add_task("measuring", total=total) if display else None
 
@@ -136,7 +163,7 @@ def _measure_all(
             made_by={"model": fingerprint},
             progress=display,
         )
-        if display:
+        if display and task is not None:
             display.advance(task)
         return found
 
@@ -152,24 +179,21 @@ def _measure_all(
         variants.append(
             Variant(objective, objective, [str(r.folder.path) for r in own], [r.record for r in own], settings)
         )
-    return held, variants
+    return variants
 
 
-def _validation_rows(config: CompareConfig, tokenizer: Any) -> list[Row]:
-    return read_rows(config.train, tokenizer).validation_rows
-
-
-def _plan(config: CompareConfig) -> dict[str, Any]:
+def _plan(config: CompareConfig, held: HeldOut) -> dict[str, Any]:
     description = describe_model(config.train.model)
     one = plan_training(config.train, description)
     runs = len(config.objectives) * len(config.seeds)
     settings = (1 + runs) * len(config.temperatures)
+    responses = settings * config.samples * len(held.prompts)
     return {
         "objectives": config.objectives,
         "runs": runs,
         "each": one,
         "steps": one["steps"] * runs,
         "settings": settings,
-        "responses": settings * config.samples * config.prompts,
-        "new_tokens_at_most": settings * config.samples * config.prompts * config.max_new_tokens,
+        "responses": responses,
+        "new_tokens_at_most": responses * config.max_new_tokens,
     }

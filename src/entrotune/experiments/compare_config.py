@@ -57,7 +57,8 @@ class CompareConfig:
         ordered = [BASELINE, *(text for text in dict.fromkeys(named) if text != BASELINE)]
         object.__setattr__(self, "objectives", ordered)
         for name in ("seeds", "temperatures"):
-            values = getattr(self, name)
+            values = list(getattr(self, name))
+            object.__setattr__(self, name, values)
             if not values or len(set(values)) != len(values):
                 raise UserError(f"{name} must be one or more different numbers, not {values}")
         if any(not (math.isfinite(t) and t > 0) for t in self.temperatures):

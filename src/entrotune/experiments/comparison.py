@@ -55,12 +55,8 @@ def _over_seeds(records: Sequence[SettingRecord]) -> SettingRecord:
         values = np.array([column.values for column in columns])
         defined = (~np.isnan(values)).sum(0)
         average = np.where(defined > 0, np.nansum(values, axis=0) / np.maximum(defined, 1), np.nan)
-        weights = columns[0].weights
-        return Column(
-            columns[0].ids,
-            average,
-            None if weights is None else np.mean([column.weights for column in columns], axis=0),
-        )
+        # Every seed is scored on the same tokens.
+        return Column(columns[0].ids, average, columns[0].weights)
 
     return SettingRecord(
         temperature=first.temperature,
@@ -89,7 +85,7 @@ def comparison_record(
         "variants": [_variant(variant, settings[variant.name], config) for variant in variants],
         "metrics": describe_metrics([setting for found in settings.values() for setting in found]),
         "front": {"quality": QUALITY, "diversity": DIVERSITY},
-        "comparisons": _comparisons(settings, config),
+        "comparisons": compare_settings(settings, config),
         "samples": show_samples(held, settings),
     }
     for entry in record["comparisons"]:
@@ -134,7 +130,7 @@ def _curve(path: str, record: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{key: row.get(key) for key in CURVE} | {"seed": record["seed"]} for row in RunFolder(path).read_metrics()]
 
 
-def _comparisons(settings: Mapping[str, Sequence[SettingRecord]], config: CompareConfig) -> list[dict[str, Any]]:
+def compare_settings(settings: Mapping[str, Sequence[SettingRecord]], config: CompareConfig) -> list[dict[str, Any]]:
     """Every objective against `ce` at one temperature; then against `ce` where it is about as diverse."""
     at = config.reference_temperature
     chosen = {name: next(s for s in found if s.temperature == at) for name, found in settings.items()}
@@ -148,7 +144,11 @@ def _comparisons(settings: Mapping[str, Sequence[SettingRecord]], config: Compar
         if name in ("base", BASELINE):
             continue
         # A flatter distribution can be had from `ce` by its temperature: compare where diversity is nearest.
-        matched = min(settings[BASELINE], key=lambda s: abs(_mean(s, DIVERSITY) - _mean(chosen[name], DIVERSITY)))
+        wanted = _mean(chosen[name], DIVERSITY)
+        known = [setting for setting in settings[BASELINE] if _mean(setting, DIVERSITY) is not None]
+        if wanted is None or not known:
+            continue
+        matched = min(known, key=lambda setting: abs((_mean(setting, DIVERSITY) or 0.0) - wanted))
         if matched.temperature == at:
             continue
         found += [
@@ -159,8 +159,10 @@ def _comparisons(settings: Mapping[str, Sequence[SettingRecord]], config: Compar
     return found
 
 
-def _mean(setting: SettingRecord, metric: str) -> float:
-    return float(np.nanmean(setting.columns[metric].values))
+def _mean(setting: SettingRecord, metric: str) -> float | None:
+    """The mean over prompts; None where the measure is defined for none, as pairs of words in samples of one word."""
+    values = setting.columns[metric].values
+    return float(np.nanmean(values)) if np.isfinite(values).any() else None
 
 
 def _difference(

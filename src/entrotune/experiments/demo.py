@@ -28,6 +28,7 @@ DEMO = CompareConfig(
         epochs=6,
         batch_size=8,
         learning_rate=1e-3,
+        schedule="constant",
         lora_rank=16,
         lora_alpha=32,
     ),

@@ -2,29 +2,52 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class _Display(Progress):
+    """Appears with its first task, so that nothing stands above the message of an error before that."""
+
+    def add_task(self, description: str, **options: Any) -> TaskID:  # type: ignore[override]
+        """Add a task, and show the display."""
+        self.start()
+        return super().add_task(description, **options)
 
 
 @contextlib.contextmanager
 def showing(progress: Progress | bool) -> Iterator[Progress | None]:
-    """Yield a running display: the one given, a new one on standard error for True, None for False."""
+    """Yield a display: the one given, a new one on standard error for True, None for False."""
     if isinstance(progress, Progress):
         yield progress
-    elif not progress:
+        return
+    if not progress:
         yield None
-    else:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=Console(stderr=True)) as display:
-            yield display
+        return
+    display = _Display(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+    try:
+        yield display
+    finally:
+        if display.live.is_started:
+            display.stop()
 
 
 def say(progress: Progress | None, text: str) -> None:

@@ -63,6 +63,7 @@ def write_comparison_report(comparison: Mapping[str, Any], path: str | Path) -> 
         several_seeds=any(len({row.get("seed") for row in variant.curve}) > 1 for variant in variants),
         shown=shown,
         not_shown=not_shown,
+        comparisons=len(comparison.get("comparisons") or []),
     )
 
 

@@ -13,6 +13,7 @@ from entrotune.reports.numbers import Shown
 from entrotune.reports.records import check_record
 from entrotune.reports.samples import visible
 from entrotune.reports.views import Metric, Variant, best_cells, front_axes, read_metrics, read_variants
+from entrotune.reports.wording import findings
 
 _USUAL_COLUMNS = 5
 _HEADING_WIDTH, _LABEL_WIDTH = 11, 16
@@ -34,6 +35,22 @@ def comparison_table(comparison: Mapping[str, Any], *, metrics: Sequence[str] | 
 def evaluation_table(evaluation: Mapping[str, Any], *, metrics: Sequence[str] | None = None) -> Table:
     """The evaluation of one model as a table, one row a temperature; arguments as of `comparison_table`."""
     return _table(evaluation, metrics, first_column="model")
+
+
+def comparison_findings(comparison: Mapping[str, Any]) -> Table:
+    """What a comparison found, in a few lines: differences shown, and those within their interval."""
+    shown, not_shown = findings(comparison)
+    lines = Table.grid()
+    headings = ("Differences shown [95% interval]", "No difference shown (zero is within the interval)")
+    for heading, sentences in zip(headings, (shown, not_shown), strict=True):
+        if not sentences:
+            continue
+        block = Table.grid(padding=(0, 1))
+        for sentence in sentences:
+            block.add_row("•", Text(visible(sentence)))
+        lines.add_row(Text(heading, style="bold"))
+        lines.add_row(block)
+    return lines
 
 
 def _table(record: Mapping[str, Any], names: Sequence[str] | None, *, first_column: str) -> Table:

@@ -25,19 +25,40 @@ _SMALL_NUMBERS = (
 )
 
 
-def comparison_sentences(comparison: Mapping[str, Any]) -> list[str]:
-    """One sentence a comparison, those on the measures of the front first; a record's own sentence where it has one."""
-    return [comparison_sentence(entry, comparison) for entry in _ordered(comparison)]
-
-
 def findings(comparison: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Sentences of differences that were shown, and of those that were not."""
-    shown: list[str] = []
-    not_shown: list[str] = []
+    """Differences that were shown, and those that were not: one sentence a pair of variants, with 95% intervals.
+
+    First every objective against `ce` at one temperature, then against `ce` where it is about as diverse, then what
+    tuning did to the untouched model; within a sentence the measures of the front come first.
+    """
+    parts: tuple[dict[str, list[str]], dict[str, list[str]]] = ({}, {})
     for entry in _ordered(comparison):
         has_difference = entry.get("verdict") in ("higher", "lower")
-        (shown if has_difference else not_shown).append(comparison_sentence(entry, comparison))
+        name = _metric_name(entry, comparison)
+        found = f"{entry['verdict']} {name}" if has_difference else name
+        parts[not has_difference].setdefault(_pair(entry, comparison), []).append(found + _in_brackets(entry))
+    shown, not_shown = ([f"{pair}: {', '.join(found)}." for pair, found in part.items()] for part in parts)
     return shown, not_shown
+
+
+def comparison_sentence(entry: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
+    """What one comparison found."""
+    name = _metric_name(entry, comparison)
+    first, second = (_label(entry.get(side), comparison) for side in ("a", "b"))
+    at, other = (_temperature(entry.get(side)) for side in ("a", "b"))
+    if entry.get("matched_on"):
+        where, first, second = f"where {second} is about as diverse{_at(other, ' (', ')')}", first + _at(at), "it"
+    elif at == other:
+        where = f"at temperature {at}" if at else ""
+    else:
+        where, first, second = "", first + _at(at), second + _at(other)
+    if entry.get("verdict") in ("higher", "lower"):
+        claim = f"{first} has a {entry['verdict']} {name} than {second}"
+    else:
+        claim = f"{NO_DIFFERENCE} in {name} between {first} and {second}"
+    sentence = (f"{where}, {claim}" if where else claim) + _difference(entry) + "."
+    # A label that begins a sentence keeps its letters: `gem`, not `Gem`.
+    return sentence if sentence.startswith(first) else sentence[0].upper() + sentence[1:]
 
 
 def compared_sentences(record: Mapping[str, Any], variants: Sequence[Variant]) -> list[str]:
@@ -95,38 +116,68 @@ def _sampling(data: Mapping[str, Any], variants: Sequence[Variant]) -> list[str]
 def _ordered(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     entries = [entry for entry in comparison.get("comparisons") or [] if isinstance(entry, Mapping)]
     front = list((comparison.get("front") or {}).values())
-    return sorted(entries, key=lambda entry: entry.get("metric") not in front)
+    untouched = [variant["name"] for variant in comparison.get("variants") or [] if not variant.get("tuned")]
+
+    def place(entry: Mapping[str, Any]) -> tuple[int, int]:
+        metric = entry.get("metric")
+        pair = 2 if (entry.get("b") or {}).get("variant") in untouched else int(bool(entry.get("matched_on")))
+        return pair, front.index(metric) if metric in front else len(front)
+
+    return sorted(entries, key=place)
 
 
-def comparison_sentence(entry: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
-    """What one comparison found; its own sentence where it has one."""
-    if entry.get("sentence"):
-        return str(entry["sentence"])
+def _pair(entry: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
+    """`gem(beta=0.7) against ce, both at temperature 1`."""
+    first, second = (_label(entry.get(side), comparison) for side in ("a", "b"))
+    at, other = (_temperature(entry.get(side)) for side in ("a", "b"))
+    if entry.get("matched_on"):
+        return f"{first}{_at(at)} against {second} where that is about as diverse{_at(other, ' (', ')')}"
+    if at == other:
+        return f"{first} against {second}{_at(at, ', both at ')}"
+    return f"{first}{_at(at)} against {second}{_at(other)}"
+
+
+def _label(side: Any, comparison: Mapping[str, Any]) -> str:
+    name = (side or {}).get("variant")
+    described: Mapping[str, Any] = next((v for v in comparison.get("variants") or [] if v.get("name") == name), {})
+    label = str(described.get("label") or name or "one variant")
+    return label if described.get("tuned", True) or label.startswith("the ") else f"the {label}"
+
+
+def _temperature(side: Any) -> str | None:
+    value = read_number((side or {}).get("temperature"))
+    return None if value is None else temperature_text(value)
+
+
+def _at(temperature: str | None, before: str = " at ", after: str = "") -> str:
+    return "" if temperature is None else f"{before}temperature {temperature}{after}"
+
+
+def _metric_name(entry: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
+    """The label of a measure as it stands within a sentence: a capital stays where it begins a name."""
     described = (comparison.get("metrics") or {}).get(entry.get("metric")) or {}
-    label = described.get("label") or entry.get("metric") or "The measure"
-    first, second = (_side(entry.get(side) or {}, comparison) for side in ("a", "b"))
-    if entry.get("verdict") in ("higher", "lower"):
-        claim = f"{label} is {entry['verdict']} for {first} than for {second}"
-    else:
-        claim = f"{label}: {NO_DIFFERENCE} between {first} and {second}"
-    return claim + _difference(entry.get("difference")) + "."
+    label = str(described.get("label") or entry.get("metric") or "measure")
+    return label if label[1:2].isupper() or label.startswith("Vendi") else label[0].lower() + label[1:]
 
 
-def _side(side: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
-    labels = {variant.get("name"): variant.get("label") for variant in comparison.get("variants") or []}
-    name = str(labels.get(side.get("variant")) or side.get("variant") or "one variant")
-    temperature = read_number(side.get("temperature"))
-    return name if temperature is None else f"{name} at temperature {temperature_text(temperature)}"
-
-
-def _difference(entry: Any) -> str:
-    shown = read_estimate(entry)
+def _in_brackets(entry: Mapping[str, Any]) -> str:
+    shown = read_estimate(entry.get("difference"))
     if shown is None:
         return ""
-    value = ("+" if shown.value > 0 else "") + format_number(shown.value)
-    return (
-        f" (difference {value}, 95% interval {shown.interval_text})" if shown.has_interval else f" (difference {value})"
-    )
+    interval = f" [{shown.interval_text}]" if shown.has_interval else ""
+    return f" {_signed(shown.value)}{interval}"
+
+
+def _difference(entry: Mapping[str, Any]) -> str:
+    shown = read_estimate(entry.get("difference"))
+    if shown is None:
+        return ""
+    interval = f", 95% interval {shown.interval_text}" if shown.has_interval else ""
+    return f" (difference {_signed(shown.value)}{interval})"
+
+
+def _signed(value: float) -> str:
+    return ("+" if value > 0 else "") + format_number(value)
 
 
 def _counted(count: int, noun: str) -> str:

@@ -2,8 +2,9 @@
 
 from entrotune.training.config import TrainConfig
 from entrotune.training.entropic_trainer import EntropicTrainer
+from entrotune.training.plan import plan_training
 from entrotune.training.rows import TrainingRows, read_rows
-from entrotune.training.run import plan_training, run_training
+from entrotune.training.run import run_training
 from entrotune.training.run_folder import RunFolder
 
 __all__ = [

@@ -1,12 +1,14 @@
 """What happens beside the training loop: metrics on disk, a progress bar, stopping early."""
 
 import json
+import math
 import time
 from typing import Any
 
 from rich.progress import Progress
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from entrotune.errors import UserError
 from entrotune.training.checkpoints import best_step
 from entrotune.training.run_folder import RunFolder
 
@@ -15,16 +17,24 @@ PREFIX = "coefficient/"
 
 
 class MetricsWriter(TrainerCallback):
-    """Appends a line to `metrics.jsonl` for every logged step and every validation."""
+    """Appends a line to `metrics.jsonl` for every logged step and every validation.
 
-    def __init__(self, folder: RunFolder) -> None:
+    Args:
+        folder: of the run.
+        spent: seconds of the run before it was resumed.
+
+    Raises:
+        UserError: the run diverged, or the disk is full.
+    """
+
+    def __init__(self, folder: RunFolder, *, spent: float = 0.0) -> None:
         self.folder = folder
-        self.started = self.last_time = time.monotonic()
+        self.last_time = time.monotonic()
+        self.started = self.last_time - spent
         self.last_tokens: int | None = None
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+        logs: dict[str, Any] = given["logs"]
         if not state.is_world_process_zero:
             return
         if "eval_loss" in logs:
@@ -63,7 +73,12 @@ class MetricsWriter(TrainerCallback):
         }
 
     def _append(self, row: dict[str, Any]) -> None:
-        with self.folder.metrics.open("a", encoding="utf-8") as file:
+        if not (math.isfinite(row["nll"]) and math.isfinite(row["loss"])):
+            raise UserError(
+                f"the run diverged: at step {row['step']} the {row['split']} loss is {row['loss']} and the NLL "
+                f"{row['nll']}; lower learning_rate or the coefficients"
+            )
+        with self.folder.writing(str(self.folder.metrics)), self.folder.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
 
@@ -86,9 +101,8 @@ class ProgressBar(TrainerCallback):
         self.progress.remove_task(self.task)
         self.task = None
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+        logs: dict[str, Any] = given["logs"]
         for key, name in (("nll", "train"), ("eval_nll", "validation")):
             if key in logs:
                 self.seen[name] = logs[key]
@@ -97,14 +111,28 @@ class ProgressBar(TrainerCallback):
             self.progress.update(self.task, description=f"{self.label}  {shown}")
 
 
-class LastStep(TrainerCallback):
-    """With intervals in steps, logs, validates and saves at the last step too."""
+class StepEnd(TrainerCallback):
+    """What else is due after a step, in an order that a resumed run can repeat.
+
+    With intervals in steps, the last step is logged, validated and saved too. Each validation has a training row beside
+    it. A checkpoint comes after the log and the validation of its step: what comes later would be lost on resume.
+    """
+
+    def __init__(self) -> None:
+        self.save_at_epoch_end = False
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if state.global_step >= state.max_steps:
-            control.should_log = True
-            control.should_evaluate = control.should_evaluate or args.eval_strategy == "steps"
-            control.should_save = control.should_save or args.save_strategy == "steps"
+        last = state.global_step >= state.max_steps
+        control.should_evaluate |= last and args.eval_strategy == "steps"
+        control.should_save |= last and args.save_strategy == "steps"
+        control.should_log |= last or control.should_evaluate
+        if control.should_save and args.eval_strategy == "epoch" and (last or float(state.epoch or 0).is_integer()):
+            control.should_save, self.save_at_epoch_end = False, True
+
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        control.should_log |= control.should_evaluate
+        control.should_save |= self.save_at_epoch_end
+        self.save_at_epoch_end = False
 
 
 class EarlyStopping(TrainerCallback):
@@ -113,7 +141,13 @@ class EarlyStopping(TrainerCallback):
     def __init__(self, patience: int) -> None:
         self.patience = patience
 
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._judge(state, control)
+
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._judge(state, control)
+
+    def _judge(self, state: TrainerState, control: TrainerControl) -> None:
         best = best_step(state.log_history)
         since = [e for e in state.log_history if "eval_nll" in e and best is not None and e["step"] > best]
         if len(since) >= self.patience:

@@ -5,13 +5,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
-from entrotune.errors import UserError
+from entrotune.models.quiet import quiet_transformers
 from entrotune.training.entropic_trainer import EntropicTrainer
 from entrotune.training.run_folder import RunFolder
 
-METER_FILE = "meter.json"
+WINDOW_FILE = "window.json"
 
 
 class RunTrainer(EntropicTrainer):
@@ -32,6 +30,7 @@ class RunTrainer(EntropicTrainer):
         self.folder = folder
         self.keep = keep
         self.keep_best = keep_best
+        self._resumed_window: dict[str, Any] | None = None
         super().__init__(*args, **kwargs)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
@@ -44,45 +43,61 @@ class RunTrainer(EntropicTrainer):
         step = self.state.global_step
         written = self.folder.partial / f"checkpoint-{step}"
         try:
-            super()._save_checkpoint(model, trial)
+            with self.folder.writing(f"the checkpoint of step {step}"):
+                with quiet_transformers():
+                    super()._save_checkpoint(model, trial)
+                # Every process has its random state in there before it is renamed, and none begins the next before.
+                self.accelerator.wait_for_everyone()
+                if self.args.should_save:
+                    (written / WINDOW_FILE).write_text(json.dumps(self._window()), encoding="utf-8")
+                    shutil.rmtree(self.folder.checkpoint(step), ignore_errors=True)
+                    written.rename(self.folder.checkpoint(step))
+                self.accelerator.wait_for_everyone()
+        finally:
             if self.args.should_save:
-                meter = self._meters["train"].state() | {"num_tokens": self._total_train_tokens}
-                (written / METER_FILE).write_text(json.dumps(meter), encoding="utf-8")
-        except (OSError, RuntimeError, SafetensorError) as error:
-            shutil.rmtree(self.folder.partial, ignore_errors=True)
-            last = self.folder.last_checkpoint()
-            kept = f"the last good one is {last}" if last else "there is none before it"
-            raise UserError(
-                f"the checkpoint of step {step} could not be written ({error}); {kept}. "
-                "Make room and run the same command with --resume"
-            ) from error
+                shutil.rmtree(self.folder.partial, ignore_errors=True)
         if self.args.should_save:
-            final = self.folder.checkpoints / f"step-{step}"
-            shutil.rmtree(final, ignore_errors=True)
-            written.rename(final)
-            shutil.rmtree(self.folder.partial, ignore_errors=True)
             self._drop_old(step)
 
     def _drop_old(self, step: int) -> None:
-        saved = sorted(int(path.name.removeprefix("step-")) for path in self.folder.checkpoints.glob("step-*"))
-        kept = set(saved[-self.keep :]) | {step}
+        saved = self.folder.steps()
+        kept = {*saved[-self.keep :], step}
         if self.keep_best:
             best = best_step(self.state.log_history, among=set(saved))
             kept |= set() if best is None else {best}
         for old in set(saved) - kept:
-            shutil.rmtree(self.folder.checkpoints / f"step-{old}")
+            shutil.rmtree(self.folder.checkpoint(old))
+
+    def _window(self) -> dict[str, Any]:
+        """What was measured since the last log, which `Trainer` would forget."""
+        return {
+            "num_tokens": self._total_train_tokens,
+            "loss": self._tr_loss.item(),
+            "last_logged": self._globalstep_last_logged,
+            "meter": self._meters["train"].state(),
+        }
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
-        meter = Path(resume_from_checkpoint) / METER_FILE
-        if model is None and meter.exists():
-            state = json.loads(meter.read_text(encoding="utf-8"))
-            self._total_train_tokens = state.pop("num_tokens")
-            self._meters["train"].restore(state, self.accelerator.device)
+        window = json.loads((Path(resume_from_checkpoint) / WINDOW_FILE).read_text(encoding="utf-8"))
+        self._total_train_tokens = window["num_tokens"]
+        self._meters["train"].restore(window["meter"], self.accelerator.device)
+        self._resumed_window = window
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        if self._resumed_window is not None:
+            self._tr_loss.fill_(self._resumed_window["loss"])
+            self._globalstep_last_logged = self._resumed_window["last_logged"]
+            self._resumed_window = None
+        # A checkpoint may be that of the last step, or of the one where the run stopped early; `Trainer` would go on.
+        if self.state.global_step >= self.state.max_steps or self.control.should_training_stop:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*args, **kwargs)
 
     def load_step(self, step: int) -> None:
         """Put the weights of a kept checkpoint into the model."""
-        super()._load_from_checkpoint(str(self.folder.checkpoints / f"step-{step}"))
+        super()._load_from_checkpoint(str(self.folder.checkpoint(step)))
 
 
 def best_step(history: list[dict[str, Any]], *, among: set[int] | None = None) -> int | None:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 from entrotune.errors import UserError
 from entrotune.objectives import Objective
@@ -109,41 +109,58 @@ class TrainConfig:
     report_to: list[str] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "objective", str(Objective(self.objective)))
+        try:
+            object.__setattr__(self, "objective", str(Objective(self.objective)))
+        except (ValueError, TypeError) as error:
+            raise UserError(f"objective cannot be read: {error}") from error
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", DEFAULT_LEARNING_RATE.get(self.method))
+        self._check_choices()
+        self._check_counts()
+        self._check_numbers()
         if self.keep == "best" and self.save_every != self.evaluate_every:
             object.__setattr__(self, "save_every", self.evaluate_every)
-        self._check_numbers()
-        if self.method not in DEFAULT_LEARNING_RATE:
-            raise UserError(f"method is {self.method!r}; expected lora or full")
         if self.resume and self.overwrite:
             raise UserError("resume and overwrite contradict each other; give one")
 
-    def _check_numbers(self) -> None:
-        at_least_one = (
+    def _check_choices(self) -> None:
+        for name in ("method", "supervise", "on_bad_row", "schedule", "precision", "backend", "keep"):
+            value, choices = getattr(self, name), get_args(get_type_hints(TrainConfig)[name])
+            if value not in choices:
+                raise UserError(f"{name} is {value!r}; expected {', '.join(choices[:-1])} or {choices[-1]}")
+
+    def _check_counts(self) -> None:
+        if not _is_count(self.seed, least=0) or self.seed >= 2**32:
+            raise UserError(f"seed must be a whole number from 0 to 2**32 - 1, not {self.seed!r}")
+        for name in (
             "max_length",
-            "max_steps",
-            "limit",
-            "max_answers",
             "batch_size",
             "accumulation",
             "lora_rank",
             "lora_alpha",
-        )
-        at_least_one += ("evaluate_every", "save_every", "log_every", "keep_checkpoints", "early_stopping")
-        for name in at_least_one:
-            value = getattr(self, name)
-            if value is not None and value != "epoch" and not value >= 1:
-                raise UserError(f"{name} must be at least 1, not {value}")
+            "log_every",
+            "keep_checkpoints",
+        ):
+            if not _is_count(getattr(self, name)):
+                raise UserError(f"{name} must be a whole number of at least 1, not {getattr(self, name)!r}")
+        for name in ("max_steps", "limit", "max_answers", "early_stopping"):
+            if getattr(self, name) is not None and not _is_count(getattr(self, name)):
+                raise UserError(f"{name} must be a whole number of at least 1 or nothing, not {getattr(self, name)!r}")
+        for name in ("evaluate_every", "save_every"):
+            if getattr(self, name) != "epoch" and not _is_count(getattr(self, name)):
+                raise UserError(
+                    f"{name} must be 'epoch' or a number of steps of at least 1, not {getattr(self, name)!r}"
+                )
+
+    def _check_numbers(self) -> None:
         for name in ("epochs", "learning_rate", "max_grad_norm"):
             value = getattr(self, name)
-            if value is None or not (math.isfinite(value) and value > 0):
-                raise UserError(f"{name} must be a number above 0, not {value}")
+            if not (_is_number(value) and value > 0):
+                raise UserError(f"{name} must be a number above 0, not {value!r}")
         for name in ("warmup", "weight_decay", "lora_dropout"):
             value = getattr(self, name)
-            if not (0 <= value < 1):
-                raise UserError(f"{name} must be at least 0 and below 1, not {value}")
+            if not (_is_number(value) and 0 <= value < 1):
+                raise UserError(f"{name} must be a number of at least 0 and below 1, not {value!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """Every field, ready for YAML."""
@@ -152,3 +169,11 @@ class TrainConfig:
     def replace(self, **changes: Any) -> "TrainConfig":
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
+
+
+def _is_count(value: Any, *, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -112,6 +112,9 @@ class EntropicTrainer(SFTTrainer):
         # SFTTrainer's own log would add its metrics, which the meter replaces.
         Trainer.log(self, logs, start_time)
 
+    def _send_telemetry(self) -> None:
+        """Nothing: TRL would report the kind of trainer, model and cluster."""
+
     @property
     def _mode(self) -> str:
         assert self.model is not None

@@ -22,8 +22,8 @@ class Meter:
 
     def __init__(self, vocabulary: int) -> None:
         self.limit = math.log(vocabulary)
-        self.sums: Tensor | None = None
-        self.histogram: Tensor | None = None
+        # Sums in the order of SUMS, and the histogram; None where nothing was added.
+        self._seen: tuple[Tensor, Tensor] | None = None
 
     def update(self, outputs: Any, *, tokens: Tensor) -> None:
         """Add a batch.
@@ -33,7 +33,7 @@ class Meter:
             tokens: how many tokens the model read, padding not counted; a scalar.
         """
         mask = outputs.mask
-        self._start(mask.device)
+        sums, histogram = self._seen or self._nothing(mask.device)
         aux = outputs.aux_loss
         values = [
             mask.sum(),
@@ -44,14 +44,14 @@ class Meter:
             mask.new_zeros((), dtype=torch.float64) if aux is None else aux.detach(),
             mask.new_ones((), dtype=torch.float64),
         ]
-        self.sums += torch.stack([v.to(device=mask.device, dtype=torch.float64) for v in values])
+        sums += torch.stack([v.to(device=mask.device, dtype=torch.float64) for v in values])
         bins = (outputs.entropy.detach().float() * (BINS / self.limit)).long().clamp(0, BINS - 1)
-        self.histogram.scatter_add_(0, bins.view(-1), mask.view(-1).double())
+        histogram.scatter_add_(0, bins.view(-1), mask.view(-1).double())
+        self._seen = sums, histogram
 
-    def _start(self, device: torch.device) -> None:
-        if self.sums is None:
-            self.sums = torch.zeros(len(SUMS), dtype=torch.float64, device=device)
-            self.histogram = torch.zeros(BINS, dtype=torch.float64, device=device)
+    def _nothing(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        sums = torch.zeros(len(SUMS), dtype=torch.float64, device=device)
+        return sums, torch.zeros(BINS, dtype=torch.float64, device=device)
 
     def read(self, reduce: Callable[[Tensor], Tensor] = lambda t: t) -> dict[str, float]:
         """Means and quantiles since the last call, then start again; empty where nothing was added.
@@ -59,11 +59,11 @@ class Meter:
         Args:
             reduce: sums a tensor over ranks; called the same number of times on every rank.
         """
-        if self.sums is None:
+        if self._seen is None:
             return {}
-        sums = dict(zip(SUMS, reduce(self.sums).tolist(), strict=True))
-        histogram = reduce(self.histogram)
-        self.sums = self.histogram = None
+        sums = dict(zip(SUMS, reduce(self._seen[0]).tolist(), strict=True))
+        histogram = reduce(self._seen[1])
+        self._seen = None
         count = max(sums["supervised"], 1.0)
         found = {name: sums[name] / count for name in ("loss", "nll", "entropy", "varentropy")}
         found["mean_token_accuracy"] = sums["correct"] / count
@@ -80,12 +80,12 @@ class Meter:
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs to go on in the middle of a logging window."""
-        if self.sums is None:
+        if self._seen is None:
             return {}
-        return {"sums": self.sums.tolist(), "histogram": self.histogram.tolist()}
+        return {"sums": self._seen[0].tolist(), "histogram": self._seen[1].tolist()}
 
     def restore(self, state: dict[str, Any], device: torch.device) -> None:
         """Go on from `state`."""
         if state:
-            self.sums = torch.tensor(state["sums"], dtype=torch.float64, device=device)
-            self.histogram = torch.tensor(state["histogram"], dtype=torch.float64, device=device)
+            sums, histogram = (torch.tensor(state[name], dtype=torch.float64) for name in ("sums", "histogram"))
+            self._seen = sums.to(device), histogram.to(device)

@@ -1,19 +1,24 @@
 """The folder of one run: recipe, record, metrics, checkpoints and model, each written so that a kill leaves no half."""
 
+import contextlib
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from safetensors import SafetensorError
 
 from entrotune.errors import UserError
 from entrotune.files import atomic_write_json, atomic_write_text
 from entrotune.training.config import NOT_PART_OF_THE_RUN
 
 SCHEMA_VERSION = 1
-RUN_FILES = ("run.json", "recipe.yaml")
+# What belongs to a run, and what `overwrite` replaces; anything else in the folder is the user's.
+RUN_ENTRIES = ("recipe.yaml", "run.json", "metrics.jsonl", "rejects.jsonl", "checkpoints", "model", "report.html")
+EVALUATION_ENTRIES = ("evaluation", "evaluation.json", "samples.jsonl")
 
 
 class RunFolder:
@@ -21,16 +26,37 @@ class RunFolder:
 
     Args:
         path: the folder; `open` makes it.
+        writes: whether this process keeps the record; of several that train together only one may.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, writes: bool = True) -> None:
         self.path = Path(path)
+        self.writes = writes
         self.recipe = self.path / "recipe.yaml"
         self.record = self.path / "run.json"
         self.metrics = self.path / "metrics.jsonl"
         self.rejects = self.path / "rejects.jsonl"
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
+
+    def check(self, recipe: Mapping[str, Any]) -> None:
+        """Refuse to use the folder for `recipe`; nothing is changed.
+
+        Raises:
+            UserError: the folder holds another run or other files, and the recipe does not say what to do.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is a file; give the name of a folder to write the run to")
+        if not self.path.is_dir() or not any(self.path.iterdir()):
+            return
+        if not self._holds_run():
+            if self._leftovers() == list(self.path.iterdir()):
+                return
+            raise UserError(f"{self.path} holds other files and no run; give the name of another folder")
+        if recipe["resume"]:
+            self._check_same(recipe)
+        elif not recipe["overwrite"]:
+            raise UserError(f"{self.path} already holds a run; add --resume to go on, --overwrite to replace it")
 
     def open(self, recipe: Mapping[str, Any]) -> Path | None:
         """Make the folder for `recipe`, or find where the run in it stopped.
@@ -39,32 +65,36 @@ class RunFolder:
             The checkpoint to go on from, or None to start afresh.
 
         Raises:
-            UserError: the folder holds another run or other files, and the recipe does not say what to do.
+            UserError: as `check`.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"{self.path} is a file; give the name of a folder to write the run to")
-        occupied = self.path.is_dir() and any(self.path.iterdir())
-        if occupied and recipe["overwrite"]:
+        self.check(recipe)
+        if recipe["overwrite"]:
             self._clear()
-        elif occupied and not recipe["resume"]:
-            raise UserError(
-                f"{self.path} already holds {self._content()}; add --resume to go on, --overwrite to replace it"
-            )
-        elif occupied and self.recipe.exists():
-            self._check_same(recipe)
         self.path.mkdir(parents=True, exist_ok=True)
-        atomic_write_text(self.recipe, yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True))
+        for path in self._leftovers():
+            _remove(path)
+        # The record comes first: it is what tells a run from a folder with somebody's recipe.
+        self.write_record()
+        kept = {key: value for key, value in recipe.items() if key not in ("resume", "overwrite")}
+        atomic_write_text(self.recipe, yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
+        _remove(self.partial)
         return self.last_checkpoint()
 
-    def _content(self) -> str:
-        return "a run" if any((self.path / name).exists() for name in RUN_FILES) else "other files"
+    def _holds_run(self) -> bool:
+        return self.record.is_file() and self.read_record().get("kind") == "run"
+
+    def _leftovers(self) -> list[Path]:
+        """What a killed process left under temporary names."""
+        return [path for path in self.path.iterdir() if re.fullmatch(r"\..+\.(partial|old)", path.name)]
 
     def _clear(self) -> None:
-        if self._content() != "a run":
-            raise UserError(f"{self.path} holds files but no run; --overwrite replaces runs only. Give another folder")
-        shutil.rmtree(self.path)
+        # The record goes last, so that a clearing that was cut short can be repeated.
+        for name in sorted((*RUN_ENTRIES, *EVALUATION_ENTRIES), key=lambda name: name == self.record.name):
+            _remove(self.path / name)
 
     def _check_same(self, recipe: Mapping[str, Any]) -> None:
+        if not self.recipe.exists():  # killed before it was written
+            return
         before = yaml.safe_load(self.recipe.read_text(encoding="utf-8")) or {}
         changed = [
             f"{key}: {before.get(key)!r} in the run, {recipe.get(key)!r} now"
@@ -75,20 +105,46 @@ class RunFolder:
             raise UserError(f"{self.path} holds another run ({'; '.join(changed)}); use its recipe, or another folder")
 
     def last_checkpoint(self) -> Path | None:
-        """The complete checkpoint with the most steps; half-written ones are removed."""
-        shutil.rmtree(self.partial, ignore_errors=True)
-        found = sorted(self.checkpoints.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))
-        return found[-1] if found else None
+        """The complete checkpoint with the most steps."""
+        steps = self.steps()
+        return self.checkpoint(steps[-1]) if steps else None
+
+    def checkpoint(self, step: int) -> Path:
+        """Where the checkpoint of a step is kept."""
+        return self.checkpoints / f"step-{step}"
+
+    def steps(self) -> list[int]:
+        """The steps that have a complete checkpoint, in order."""
+        found = [re.fullmatch(r"step-(\d+)", path.name) for path in self.checkpoints.glob("step-*")]
+        return sorted(int(match[1]) for match in found if match)
 
     @property
     def partial(self) -> Path:
         """Where a checkpoint is written before it is complete."""
         return self.checkpoints / ".partial"
 
+    @contextlib.contextmanager
+    def writing(self, what: str) -> Iterator[None]:
+        """Turn a failure to write `what` into a `UserError` that names the last good checkpoint."""
+        try:
+            yield
+        except (
+            OSError,
+            RuntimeError,
+            SafetensorError,
+        ) as error:  # torch and safetensors have their own for a full disk
+            last = self.last_checkpoint()
+            kept = f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
+            told = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UserError(
+                f"{what} could not be written ({told}); {kept}. Make room and run the same command with --resume"
+            ) from error
+
     def write_record(self, **values: Any) -> dict[str, Any]:
         """Update `run.json` with `values`; return all of it."""
         record = {"schema_version": SCHEMA_VERSION, "kind": "run"} | self.read_record() | values
-        atomic_write_json(self.record, record)
+        if self.writes:
+            atomic_write_json(self.record, record)
         return record
 
     def read_record(self) -> dict[str, Any]:
@@ -101,6 +157,8 @@ class RunFolder:
 
     def cut_metrics(self, step: int) -> None:
         """Drop the rows after `step`: they will be measured again."""
+        if not self.writes:
+            return
         kept = [row for row in self.read_metrics() if row["step"] <= step]
         atomic_write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
 
@@ -112,3 +170,10 @@ def _complete_lines(path: Path) -> Iterator[dict[str, Any]]:
         # A run killed while it wrote leaves a last line without its end.
         if line.endswith("\n"):
             yield json.loads(line)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

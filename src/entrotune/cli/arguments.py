@@ -1,0 +1,194 @@
+"""Command-line arguments and recipes → the values a command is called with, or one sentence that says what is wrong."""
+
+import dataclasses
+import difflib
+import inspect
+import re
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
+
+from entrotune.errors import UserError
+
+_SKIPPED = frozenset({"dry_run", "progress"})
+_ALWAYS = ("config", "print_config", "help")
+
+
+def parse(
+    name: str,
+    target: Any,
+    arguments: Sequence[str],
+    *,
+    description: str,
+    positional: bool = False,
+    plans: bool = False,
+) -> dict[str, Any]:
+    """The values that `target` is to be called with; `dry_run` among them where the command `plans`.
+
+    Args:
+        name: of the command.
+        target: a dataclass whose fields are the options, or a function whose arguments are.
+        description: what `--help` prints above the options.
+        positional: whether arguments without a default are given without their names.
+
+    Raises:
+        UserError: an option, a value or a recipe that cannot be used.
+    """
+    kinds = option_types(target)
+    switches = {f"--{key}" for key, kind in kinds.items() if kind is bool} | ({"--dry_run"} if plans else set())
+    arguments = _with_negatives(_with_values([_underscored(argument) for argument in arguments], switches))
+    planning = [argument.partition("=")[2].lower() for argument in arguments if argument.startswith("--dry_run=")]
+    if wrong := [value for value in planning if plans and value not in ("true", "false")]:
+        raise UserError(f"--dry-run: expected true or false, got {wrong[0]}")
+    arguments = [argument for argument in arguments if not (plans and argument.startswith("--dry_run="))]
+    _check_names(name, arguments, [*kinds, *(["dry_run"] if plans else [])], kinds)
+    parser = _parser(name, target, description, positional=positional)
+    try:
+        parsed = parser.parse_args(arguments)
+        parsed.pop("config", None)
+        values = vars(parser.instantiate(parsed))
+    except ArgumentError as error:
+        told = _explained(" ".join(str(error).split()), kinds, arguments)
+        raise UserError(f"{told} ({_help(name)})") from None
+    return values | ({"dry_run": planning[-1:] == ["true"]} if plans else {})
+
+
+def option_types(target: Any) -> dict[str, Any]:
+    """Option → annotated type; those of a dataclass within as `train.data`."""
+    hints = typing.get_type_hints(target)
+    found = {}
+    for key in inspect.signature(target).parameters:
+        if key in _SKIPPED:
+            continue
+        found[key] = hints[key]
+        if dataclasses.is_dataclass(hints[key]):
+            found |= {f"{key}.{inner}": kind for inner, kind in option_types(hints[key]).items()}
+    return found
+
+
+class _Formatter(DefaultHelpFormatter):
+    """Keeps the line breaks of the examples."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(indent + line for line in text.splitlines())
+
+
+def _parser(name: str, target: Any, description: str, *, positional: bool) -> ArgumentParser:
+    parser = ArgumentParser(
+        prog=f"entrotune {name}",
+        usage=f"entrotune {name} {'SOURCE ' if positional else ''}[options]",
+        description=description,
+        formatter_class=_Formatter,
+        default_env=False,
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", action="config", help="a recipe: YAML with any of these fields; flags override it")
+    if dataclasses.is_dataclass(target):
+        parser.add_class_arguments(target, nested_key=None, skip=set(_SKIPPED))
+    else:
+        parser.add_function_arguments(target, nested_key=None, as_positional=positional, skip=set(_SKIPPED))
+    return parser
+
+
+def _help(name: str) -> str:
+    return f"entrotune {name} --help lists the options"
+
+
+def _underscored(argument: str) -> str:
+    """`--dry-run` → `--dry_run`; values stay as they are."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value
+
+
+def _with_values(arguments: Sequence[str], switches: set[str]) -> list[str]:
+    """`--resume` and `--resume true` → `--resume=true`, for options that are true or false."""
+    joined: list[str] = []
+    for argument in arguments:
+        before = joined[-1] if joined else ""
+        if before in switches and argument.lower() in ("true", "false"):
+            joined[-1] = f"{before}={argument.lower()}"
+        elif before in switches:
+            joined[-1] = f"{before}=true"
+            joined.append(argument)
+        else:
+            joined.append(argument)
+    return [f"{argument}=true" if argument in switches else argument for argument in joined]
+
+
+def _with_negatives(arguments: Sequence[str]) -> list[str]:
+    """`--objective -1*ce` → `--objective=-1*ce`: a value may begin with a minus."""
+    joined: list[str] = []
+    for argument in arguments:
+        follows = joined and joined[-1].startswith("--") and "=" not in joined[-1]
+        if follows and re.match(r"-[^-h]", argument):
+            joined[-1] = f"{joined[-1]}={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _check_names(name: str, arguments: Sequence[str], options: Sequence[str], kinds: Mapping[str, Any]) -> None:
+    """Refuse an unknown option before anything else is said about the arguments."""
+    mappings = tuple(f"{key}." for key, kind in kinds.items() if "dict" in str(kind))
+    for argument in arguments:
+        # `--list+ item` appends to a list.
+        key = argument.partition("=")[0].removeprefix("--").removesuffix("+")
+        if argument.startswith("--") and key not in (*options, *_ALWAYS) and not key.startswith(mappings):
+            raise UserError(f"there is no option --{key}{_nearest(key, options, '--')} ({_help(name)})")
+
+
+def _nearest(key: str, options: Sequence[str], dashes: str = "") -> str:
+    """`; did you mean --data?`, or nothing where no option is near."""
+    inner = {option.rpartition(".")[2]: option for option in reversed(options)}
+    near = difflib.get_close_matches(key, [*options, *inner], n=1)
+    return f"; did you mean {dashes}{inner.get(near[0], near[0])}?" if near else ""
+
+
+def _explained(told: str, kinds: Mapping[str, Any], arguments: Sequence[str]) -> str:
+    """What a parser's message means, in one sentence."""
+    flags = {argument.partition("=")[0].removesuffix("+") for argument in arguments}
+    if found := re.search(r'Parser key "config": .*?\'(.*)\'', told):
+        return f"no recipe {found[1]}; give the name of a YAML file"
+    if found := re.search(r'Parser key "([^"]+)".*(?:Given|Got) value: (.*)$', told):
+        key = found[1] if found[1] in kinds else found[1].rpartition(".")[0]
+        where = f"--{key}" if f"--{key}" in flags else f"{key} in the recipe"
+        return f"{where}: expected {expected(kinds.get(key))}, got {found[2]}"
+    if found := re.search(r'Parser key "([^"]+)"', told):
+        return f"--{found[1]}: expected {expected(kinds.get(found[1]))}"
+    if found := re.match(r"argument --(\S+): expected one argument", told):
+        return f"--{found[1]} needs a value: {expected(kinds.get(found[1]))}"
+    if found := re.match(r"(?:Group '(.*)' does not accept option|Option) '(.*?)'", told):
+        key = ".".join(part for part in found.groups() if part)
+        return f"the recipe has a field {key} that does not exist{_nearest(key, list(kinds))}"
+    if found := re.match(r"the following arguments are required: (.*)", told):
+        return f"missing: {found[1]}"
+    if found := re.match(r"unrecognized arguments: (\S+)", told):
+        return f"did not expect {found[1]}; values follow the name of an option"
+    if told.startswith("Unexpected config:"):
+        return "the recipe is not a YAML mapping of fields to values"
+    if told.startswith("Problems parsing config:"):
+        return f"the recipe is not YAML: {told.partition(': ')[2]}".replace('in "<unicode string>", ', "at ")
+    return told
+
+
+def expected(kind: Any) -> str:
+    """A type in words: `float | None` → `a number or null`."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Literal:
+        return " or ".join(str(value) for value in inner)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(expected(one) for one in inner)
+    if origin is not None and issubclass(origin, Mapping):
+        return 'a mapping such as {"prompt": "question"}'
+    if origin is not None and issubclass(origin, Sequence):
+        example = {int: "[0, 1]", float: "[0.7, 1.0]"}.get(inner[0], '["a", "b"]')
+        return f"a list such as '{example}'"
+    if dataclasses.is_dataclass(kind):
+        return f"options such as --train.{dataclasses.fields(kind)[0].name}"
+    return {float: "a number", int: "a whole number", bool: "true or false", type(None): "null"}.get(kind, "text")

@@ -1,0 +1,45 @@
+"""What the command says of itself, each time in a process of its own."""
+
+import time
+
+import pytest
+
+from commands import command
+from entrotune import __version__
+from entrotune.cli.commands import EXAMPLES, SUMMARIES
+
+
+def test_no_arguments_gives_the_overview_and_an_error_code() -> None:
+    ended = command()
+    assert ended.code == 2
+    for name in SUMMARIES:
+        assert f"  {name} " in ended.out
+    assert command("--help").out == ended.out
+    assert command("--help").code == 0
+
+
+def test_version() -> None:
+    ended = command("--version")
+    assert (ended.code, ended.out) == (0, f"entrotune {__version__}\n")
+
+
+def test_unknown_command_names_the_nearest() -> None:
+    ended = command("trian")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == "entrotune: no command 'trian'; did you mean train?\n"
+    assert "there are demo, train" in command("xyzzy").err
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_help_of_a_command_has_examples_and_is_quick(name: str) -> None:
+    began = time.monotonic()
+    ended = command(name, "--help")
+    assert time.monotonic() - began < 10
+    assert ended.code == 0, ended.err
+    assert ended.err == ""
+    examples = [line.strip() for line in EXAMPLES[name].strip().splitlines()]
+    assert examples
+    for example in examples:
+        assert example.startswith(f"entrotune {name}")
+        assert example in ended.out
+    assert "--config" in ended.out

@@ -1,0 +1,52 @@
+"""A comparison of tiny models, run once, and what it is made of."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrotune import CompareConfig, TrainConfig, compare
+from tiny_files import write_model, write_rows
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_rows(tmp_path_factory.mktemp("data") / "rows.jsonl")
+
+
+def small(model: Path, rows: Path, out: Path, **changes: Any) -> CompareConfig:
+    """Two objectives, two temperatures: about two seconds."""
+    train = TrainConfig(
+        data=str(rows),
+        model=str(model),
+        validation=0.25,
+        epochs=2,
+        batch_size=4,
+        method="full",
+        learning_rate=1e-3,
+        max_length=128,
+        split_seed=3,
+    )
+    options: dict[str, Any] = {
+        "objectives": ["gem(beta=0.7)", "ce - 0.1*entropy"],
+        "temperatures": [1.0, 1.5],
+        "samples": 3,
+        "prompts": 4,
+        "max_new_tokens": 4,
+        "train": train,
+        "out": str(out),
+    }
+    return CompareConfig(**(options | changes))
+
+
+@pytest.fixture(scope="session")
+def compared(model: Path, rows: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder and the record of a comparison with two seeds."""
+    out = tmp_path_factory.mktemp("compared") / "comparison"
+    record = compare(small(model, rows, out, seeds=[0, 1]), progress=False)
+    return out, record

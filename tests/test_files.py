@@ -1,0 +1,47 @@
+"""Files are whole or untouched, whatever happens while they are written."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from entrotune.files import atomic_write_json, atomic_write_text, open_atomic
+
+
+def test_text_and_json_arrive_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.txt"
+    atomic_write_text(path, "grüße\n")
+    assert path.read_text(encoding="utf-8") == "grüße\n"
+    atomic_write_json(path, {"a": [1, None, "ü"]})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": [1, None, "ü"]}
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    atomic_write_json(path, 1)
+    with pytest.raises(ValueError, match="JSON compliant"):
+        atomic_write_json(path, float("nan"))
+    with pytest.raises(KeyboardInterrupt):
+        _stop_halfway(path)
+    assert path.read_text() == "1\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_others_may_read_it(tmp_path: Path) -> None:
+    plain, atomic = tmp_path / "plain", tmp_path / "atomic"
+    plain.write_text("x")
+    atomic_write_text(atomic, "x")
+    assert atomic.stat().st_mode == plain.stat().st_mode
+
+
+def test_bytes(tmp_path: Path) -> None:
+    with open_atomic(tmp_path / "b", "wb") as file:
+        file.write(b"\x00\xff")
+    assert (tmp_path / "b").read_bytes() == b"\x00\xff"
+
+
+def _stop_halfway(path: Path) -> None:
+    with open_atomic(path) as file:
+        file.write("half of it")
+        raise KeyboardInterrupt
