@@ -62,7 +62,10 @@ def compare(
         }
         for variant in variants:
             for path in variant.runs:
-                write_documents(path, evaluation=evaluation_of(record, variant.name))
+                evaluation = evaluation_of(record, variant.name)
+                if len(variant.runs) == 1:  # the numbers of several seeds are no single run's
+                    atomic_write_json(Path(path) / "evaluation.json", evaluation)
+                write_documents(path, evaluation=evaluation)
         atomic_write_json(folder / "comparison.json", record)
         write_comparison_report(record, folder / "report.html")
     return record

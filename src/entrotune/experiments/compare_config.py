@@ -4,13 +4,14 @@ import dataclasses
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from entrotune.errors import UserError
 from entrotune.objectives import Objective
 from entrotune.training import TrainConfig
 
 BASELINE = "ce"
+Diversity = Literal["distinct_1", "distinct_2", "distinct_3", "distinct_4", "ead", "vendi", "distinct_outputs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ class CompareConfig:
         max_new_tokens: of a response.
         sampling_batch: responses drawn at once.
         sampling_seed: fixes samples, choice of prompts and bootstrap.
+        diversity: the measure that fronts are drawn against and by which "about as diverse" is meant.
         judge: score the samples under the untouched model (base_nll).
         resume: go on with what `out` holds.
         overwrite: replace the comparison in `out`.
@@ -48,6 +50,7 @@ class CompareConfig:
     max_new_tokens: int = 48
     sampling_batch: int = 64
     sampling_seed: int = 0
+    diversity: Diversity = "distinct_2"
     judge: bool = True
     resume: bool = False
     overwrite: bool = False
@@ -66,6 +69,8 @@ class CompareConfig:
         for name in ("samples", "prompts", "max_new_tokens", "sampling_batch"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.diversity not in get_args(Diversity):
+            raise UserError(f"diversity is {self.diversity!r}; expected one of {', '.join(get_args(Diversity))}")
         if self.resume and self.overwrite:
             raise UserError("resume and overwrite contradict each other; give one")
 

@@ -13,9 +13,9 @@ from entrotune.reports import comparison_sentence
 from entrotune.training import RunFolder
 
 SCHEMA_VERSION = 1
-QUALITY, DIVERSITY = "nll", "distinct_2"
+QUALITY = "nll"
 # What variants are compared on, where it was measured.
-COMPARED = ("nll", "distinct_2", "vendi", "base_nll", "correct", "pass@8", "majority")
+COMPARED = ("nll", "vendi", "base_nll", "correct", "pass@8", "majority")
 CURVE = ("step", "epoch", "tokens", "split", "loss", "nll", "entropy", "accuracy")
 
 
@@ -84,7 +84,7 @@ def comparison_record(
         "data": first["data"] | {"prompts": len(held.prompts)},
         "variants": [_variant(variant, settings[variant.name], config) for variant in variants],
         "metrics": describe_metrics([setting for found in settings.values() for setting in found]),
-        "front": {"quality": QUALITY, "diversity": DIVERSITY},
+        "front": {"quality": QUALITY, "diversity": config.diversity},
         "comparisons": compare_settings(settings, config),
         "samples": show_samples(held, settings),
     }
@@ -137,23 +137,23 @@ def compare_settings(settings: Mapping[str, Sequence[SettingRecord]], config: Co
     found = [
         _difference(metric, (name, chosen[name]), (other, chosen[other]), config)
         for name, other in [*((n, BASELINE) for n in settings if n not in ("base", BASELINE)), (BASELINE, "base")]
-        for metric in COMPARED
+        for metric in dict.fromkeys((QUALITY, config.diversity, *COMPARED))
         if metric in chosen[name].columns and metric in chosen[other].columns
     ]
     for name in settings:
         if name in ("base", BASELINE):
             continue
         # A flatter distribution can be had from `ce` by its temperature: compare where diversity is nearest.
-        wanted = _mean(chosen[name], DIVERSITY)
-        known = [setting for setting in settings[BASELINE] if _mean(setting, DIVERSITY) is not None]
+        wanted = _mean(chosen[name], config.diversity)
+        known = [setting for setting in settings[BASELINE] if _mean(setting, config.diversity) is not None]
         if wanted is None or not known:
             continue
-        matched = min(known, key=lambda setting: abs((_mean(setting, DIVERSITY) or 0.0) - wanted))
+        matched = min(known, key=lambda setting: abs((_mean(setting, config.diversity) or 0.0) - wanted))
         if matched.temperature == at:
             continue
         found += [
-            _difference(metric, (name, chosen[name]), (BASELINE, matched), config) | {"matched_on": DIVERSITY}
-            for metric in (DIVERSITY, QUALITY, "base_nll", "correct")
+            _difference(metric, (name, chosen[name]), (BASELINE, matched), config) | {"matched_on": config.diversity}
+            for metric in (config.diversity, QUALITY, "base_nll", "correct")
             if metric in chosen[name].columns and metric in matched.columns
         ]
     return found

@@ -17,6 +17,7 @@ DEMO = CompareConfig(
     prompts=16,
     max_new_tokens=16,
     sampling_batch=80,
+    diversity="distinct_1",
     train=TrainConfig(
         data="chitchat:openers",
         model="smollm2-135m",

@@ -33,7 +33,7 @@ def train(
     if dry_run:
         return plan_training(config, describe_model(config.model))
     with showing(progress) as display:
-        record = run_training(config, progress=display, label=config.objective)
+        record = run_training(config, progress=display, label=str(config.objective))
         write_documents(config.out)
         say(display, f"wrote {config.out}: model/, metrics.jsonl, report.html")
     return record

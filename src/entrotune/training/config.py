@@ -64,14 +64,14 @@ class TrainConfig:
 
     data: str
     model: str = "smollm2-135m"
-    objective: str = "ce"
+    objective: str | dict[str, float] = "ce"
     method: Literal["lora", "full"] = "lora"
     out: str = "runs/train"
     seed: int = 0
     resume: bool = False
     overwrite: bool = False
 
-    validation: float | int | str = 0.1
+    validation: int | float | str = 0.1
     split_seed: int = 0
     format: str = "auto"
     columns: dict[str, str] | None = None
