@@ -260,12 +260,15 @@ def test_a_run_that_diverges_says_so(recipe: Recipe) -> None:
     assert (read(config, "run.json")["status"], read(config, "run.json")["error"]) == ("failed", str(caught.value))
 
 
-def test_tensorboard_is_used_where_it_is_installed(
+def test_tensorboard_writes_into_the_run_folder(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("tensorboard")
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
+    config = recipe(report_to=["tensorboard"], max_steps=1)
+    run_training(config)
+    assert list((Path(config.out) / "tensorboard").glob("events.*"))
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "board"))
-    run_training(recipe(report_to=["tensorboard"], max_steps=1))
+    run_training(recipe("other", report_to=["tensorboard"], max_steps=1))
     assert list((tmp_path / "board").glob("events.*"))
 
 

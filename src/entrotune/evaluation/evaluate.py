@@ -1,6 +1,7 @@
 """`entrotune evaluate`: quality and diversity of one model, with what is needed to believe it."""
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -86,6 +87,8 @@ def evaluate(
         UserError: bad input, or `out` holds another evaluation and neither `resume` nor `overwrite` is given.
     """
     started = time.perf_counter()
+    if any(not 0 <= temperature < math.inf for temperature in temperatures) or not temperatures:
+        raise UserError(f"temperatures must be one or more numbers of at least 0, got {list(temperatures)}")
     folder = Path(out) if out is not None else None
     _check_out(folder, resume=resume, overwrite=overwrite)
     source = resolve_model(model)

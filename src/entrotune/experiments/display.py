@@ -53,4 +53,4 @@ def showing(progress: Progress | bool) -> Iterator[Progress | None]:
 def say(progress: Progress | None, text: str) -> None:
     """Print a line above the display; nothing where there is none."""
     if progress is not None:
-        progress.console.print(text, markup=False, highlight=False)
+        progress.console.print(text, markup=False, highlight=False, soft_wrap=True)

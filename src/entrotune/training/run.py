@@ -1,9 +1,11 @@
 """One run from a recipe to a model on disk."""
 
 import contextlib
+import os
 import shutil
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +64,11 @@ def run_training(config: TrainConfig, *, progress: Progress | None = None, label
     spent, began = _spent(before, folder), time.monotonic()
     _write_start(config, folder, source, rows, model)
     try:
-        trainer = _trainer(config, folder, model, tokenizer, rows, resumed=checkpoint is not None, spent=spent)
-        if progress is not None:
-            trainer.add_callback(ProgressBar(progress, label))
-        result = _fit(trainer, config, folder, checkpoint)
+        with _trackers_in(folder):
+            trainer = _trainer(config, folder, model, tokenizer, rows, resumed=checkpoint is not None, spent=spent)
+            if progress is not None:
+                trainer.add_callback(ProgressBar(progress, label))
+            result = _fit(trainer, config, folder, checkpoint)
         if folder.writes:
             with folder.writing("the model"):
                 save_model(trainer.model, tokenizer, folder.model, base=config.model)
@@ -81,6 +84,20 @@ def run_training(config: TrainConfig, *, progress: Progress | None = None, label
             shutil.rmtree(folder.partial, ignore_errors=True)
     with folder.writing(str(folder.record)):
         return folder.write_record(**status, seconds=round(spent + time.monotonic() - began, 1))
+
+
+@contextlib.contextmanager
+def _trackers_in(folder: RunFolder) -> Iterator[None]:
+    """Let TensorBoard write into the run folder, unless the user named another place."""
+    name = "TENSORBOARD_LOGGING_DIR"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = str(folder.path / "tensorboard")
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def _prepared(config: TrainConfig, model: Any) -> Any:

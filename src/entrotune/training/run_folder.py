@@ -1,6 +1,7 @@
 """The folder of one run: recipe, record, metrics, checkpoints and model, each written so that a kill leaves no half."""
 
 import contextlib
+import errno
 import json
 import re
 import shutil
@@ -17,8 +18,25 @@ from entrotune.training.config import NOT_PART_OF_THE_RUN
 
 SCHEMA_VERSION = 1
 # What belongs to a run, and what `overwrite` replaces; anything else in the folder is the user's.
-RUN_ENTRIES = ("recipe.yaml", "run.json", "metrics.jsonl", "rejects.jsonl", "checkpoints", "model", "report.html")
-EVALUATION_ENTRIES = ("evaluation", "evaluation.json", "samples.jsonl")
+RUN_ENTRIES = (
+    "recipe.yaml",
+    "run.json",
+    "metrics.jsonl",
+    "rejects.jsonl",
+    "checkpoints",
+    "model",
+    "report.html",
+    "tensorboard",
+)
+EVALUATION_ENTRIES = (
+    "evaluation",
+    "evaluation.json",
+    "evaluation-rejects.jsonl",
+    "per_prompt.jsonl",
+    "samples.jsonl",
+    "samples.settings.json",
+)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class RunFolder:
@@ -136,8 +154,10 @@ class RunFolder:
             last = self.last_checkpoint()
             kept = f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
             told = (str(error).strip() or type(error).__name__).splitlines()[0]
+            elsewhere = isinstance(error, OSError) and error.errno not in NO_ROOM
+            remedy = "Check the path and its permissions" if elsewhere else "Make room"
             raise UserError(
-                f"{what} could not be written ({told}); {kept}. Make room and run the same command with --resume"
+                f"{what} could not be written ({told}); {kept}. {remedy} and run the same command with --resume"
             ) from error
 
     def write_record(self, **values: Any) -> dict[str, Any]:
