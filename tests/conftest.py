@@ -4,6 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Wherever CI is set the examples are the same at every run, so that a change is not judged by luck; elsewhere they
+# differ, so that new ones are found. No deadline: a shared machine may stall.
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("local", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
