@@ -67,6 +67,13 @@ def test_card_states_objective_data_seeds_curve_and_diversity() -> None:
     assert "step 40" in _card(saved_step=40).split("The weights here are those of")[1]
 
 
+def test_the_base_of_an_adapter_is_loaded_by_what_knows_its_name() -> None:
+    short, hub = _card(base_model="smollm2-135m"), _card(base_model="owner/name")
+    assert "base, tokenizer = entrotune.load_model('smollm2-135m')" in short
+    assert "AutoModelForCausalLM" not in short
+    assert "base = AutoModelForCausalLM.from_pretrained('owner/name')" in hub
+
+
 def test_card_without_optional_parts() -> None:
     card = _card(data={}, seeds=[], curve=[], evaluation=None, recipe=None, versions=None)
     for heading in ("## Training", "## Quality", "## Recipe", "Versions"):

@@ -138,13 +138,15 @@ def _loading_section(name: str, base_model: str, method: str) -> str:
         f"```python\nimport entrotune\n\nmodel, tokenizer = entrotune.load_model({_literal(name)})\n```",
     ]
     if method == "lora":
-        blocks += [
-            "or with PEFT:",
-            "```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-            f"base = AutoModelForCausalLM.from_pretrained({_literal(base_model)})\n"
-            f"model = PeftModel.from_pretrained(base, {_literal(name)})\n"
-            f"tokenizer = AutoTokenizer.from_pretrained({_literal(name)})\n```",
-        ]
+        lines = ["from peft import PeftModel"]
+        if "/" in base_model:
+            lines += ["from transformers import AutoModelForCausalLM, AutoTokenizer", ""]
+            lines += [f"base = AutoModelForCausalLM.from_pretrained({_literal(base_model)})"]
+            lines += [f"tokenizer = AutoTokenizer.from_pretrained({_literal(name)})"]
+        else:  # a short name of ours is neither a hub id nor a path
+            lines += ["", f"base, tokenizer = entrotune.load_model({_literal(base_model)})"]
+        lines += [f"model = PeftModel.from_pretrained(base, {_literal(name)})"]
+        blocks += ["or with PEFT:", "```python\n" + "\n".join(lines) + "\n```"]
     return "\n\n".join(blocks)
 
 
