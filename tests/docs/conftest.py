@@ -25,7 +25,7 @@ def _chats(start: int) -> str:
 
 
 @pytest.fixture(scope="session")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `tiny-model/`, `chats.jsonl`, `held-out.jsonl`, `math.csv` and a recipe of a run."""
     folder = tmp_path_factory.mktemp("docs")
     tiny_llama(max_position_embeddings=1024).save_pretrained(folder / "tiny-model")
@@ -37,8 +37,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def inside(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def inside(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder, as the working folder."""
-    monkeypatch.chdir(workplace)
-    monkeypatch.setitem(os.environ, "HF_DATASETS_CACHE", str(workplace / "datasets-cache"))
-    return workplace
+    monkeypatch.chdir(scratch)
+    monkeypatch.setitem(os.environ, "HF_DATASETS_CACHE", str(scratch / "datasets-cache"))
+    return scratch

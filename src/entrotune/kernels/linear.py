@@ -62,14 +62,14 @@ def linear_objective(
     if isinstance(bias, DTensor):
         bias = bias.full_tensor()
     head = Head(logit_scale, softcap, temperature)
-    _check(hidden, weight, targets, bias, head, backend, chunk_bytes)
+    _check(hidden, weight, targets, bias=bias, head=head, backend=backend, chunk_bytes=chunk_bytes)
     mask = targets != ignore_index
     hidden_MD, targets_M = hidden[mask], targets[mask]
     _check_targets(targets_M, weight.shape[0])
     if backend == "reference":
         logits = _logits(hidden_MD, weight, bias, head)
         loss, stats = objective.from_logits(logits, targets_M, num_items=num_items)
-        return loss, _unpacked(stats, mask)
+        return loss, stats.placed(mask)
     grad = torch.is_grad_enabled()
     plan = Plan(
         objective,
@@ -97,16 +97,6 @@ def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, head: Head) -> 
     return logits / head.temperature
 
 
-def _unpacked(stats: RowStats, mask: Tensor) -> RowStats:
-    def place(values: Tensor) -> Tensor:
-        out = values.new_zeros(mask.shape)
-        out[mask] = values
-        return out
-
-    names = ("loss", "nll", "entropy", "varentropy", "lse", "target_logit", "is_top1")
-    return RowStats(**{name: place(getattr(stats, name)) for name in names}, mask=mask)
-
-
 def _product_dtype(hidden: Tensor, weight: Tensor) -> torch.dtype:
     if torch.is_autocast_enabled(hidden.device.type) and weight.dtype != torch.float64:
         return torch.get_autocast_dtype(hidden.device.type)
@@ -121,6 +111,7 @@ def _check(
     hidden: Tensor,
     weight: Tensor,
     targets: Tensor,
+    *,
     bias: Tensor | None,
     head: Head,
     backend: str,

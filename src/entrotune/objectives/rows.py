@@ -161,14 +161,20 @@ class RowStats:
             loss: [M].
             mask: any shape with M true entries.
         """
+        names = ("nll", "entropy", "varentropy", "lse", "target_logit", "is_top1")
+        packed = cls(loss=loss, **{name: getattr(rows, name) for name in names}, mask=torch.ones_like(rows.is_top1))
+        return packed.placed(mask)
+
+    def placed(self, mask: Tensor) -> Self:
+        """Statistics of M rows moved to the M true places of `mask`, zero elsewhere."""
 
         def place(values: Tensor) -> Tensor:
             out = values.new_zeros(mask.shape)
             out[mask] = values.detach()
             return out
 
-        names = ("nll", "entropy", "varentropy", "lse", "target_logit", "is_top1")
-        return cls(loss=place(loss), **{name: place(getattr(rows, name)) for name in names}, mask=mask)
+        values = {f.name: place(getattr(self, f.name)) for f in fields(self) if f.name != "mask"}
+        return type(self)(**values, mask=mask)
 
     def mean(self, name: str) -> Tensor:
         """Mean of a statistic over the supervised tokens; 0 where there is none."""
