@@ -1,8 +1,9 @@
 """Fine-tune language models without collapsing their output distributions, and measure honestly whether it worked."""
 
-import importlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from entrotune.lazy import loader
 
 # Nothing this package uses may report home (TRL honours this too); users who want it can set it themselves.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -23,20 +24,20 @@ if TYPE_CHECKING:
 
 # Public name → module. Loaded on first use, so that `entrotune --help` does not wait for torch.
 _PUBLIC = {
-    "CompareConfig": "entrotune.experiments",
+    "CompareConfig": "entrotune.experiments.compare_config",
     "EntropicTrainer": "entrotune.training",
     "Objective": "entrotune.objectives",
     "RowStats": "entrotune.objectives",
     "TrainConfig": "entrotune.training",
     "UserError": "entrotune.errors",
-    "compare": "entrotune.experiments",
-    "demo": "entrotune.experiments",
-    "doctor": "entrotune.experiments",
+    "compare": "entrotune.experiments.compare",
+    "demo": "entrotune.experiments.demo",
+    "doctor": "entrotune.experiments.doctor",
     "evaluate": "entrotune.evaluation",
     "linear_objective": "entrotune.kernels",
     "load_model": "entrotune.models",
-    "report": "entrotune.experiments",
-    "train": "entrotune.experiments",
+    "report": "entrotune.experiments.report",
+    "train": "entrotune.experiments.train",
 }
 
 __all__ = [
@@ -56,12 +57,7 @@ __all__ = [
     "train",
 ]
 __version__ = "0.1.0"
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'entrotune' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+__getattr__ = loader(__name__, _PUBLIC)
 
 
 def __dir__() -> list[str]:

@@ -9,10 +9,10 @@ import pytest
 
 import entrotune
 from docs.pages import PAGES, ROOT, name
+from entrotune import CompareConfig
 from entrotune.cli.commands import SUMMARIES
 from entrotune.data import FORMAT_NAMES
 from entrotune.evaluation import evaluate
-from entrotune.experiments import CompareConfig
 from entrotune.measures import METRICS
 from entrotune.objectives import TERMS, Objective
 from entrotune.objectives.term import signature

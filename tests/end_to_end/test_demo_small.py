@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from entrotune import compare
-from entrotune.experiments import DEMO
+from entrotune.experiments.demo import DEMO
 
 
 @pytest.mark.embedded

@@ -65,34 +65,39 @@ def load(name: str) -> Command:
 
 
 def _train() -> Command:
-    from entrotune.experiments import train
-    from entrotune.experiments.compare import nll_story
-    from entrotune.training import TrainConfig
+    from entrotune.training.config import TrainConfig
+
+    def call(dry_run: bool, **values: Any) -> dict[str, Any]:
+        config = TrainConfig(**values)
+        from entrotune.experiments.train import train
+
+        return train(config, dry_run=dry_run)
 
     def show(record: dict[str, Any]) -> int:
+        from entrotune.experiments.compare import nll_story
+
         if "status" not in record:
             return _print_json(record)
         print(f"{record['status']} in {record['seconds']:.0f} s: {nll_story(record)}")
         return 0
 
-    return Command(
-        TrainConfig, lambda dry_run, **values: train(TrainConfig(**values), dry_run=dry_run), show, plans=True
-    )
+    return Command(TrainConfig, call, show, plans=True)
 
 
 def _compare() -> Command:
-    from entrotune.experiments import CompareConfig, compare
+    from entrotune.experiments.compare_config import CompareConfig
 
-    return Command(
-        CompareConfig,
-        lambda dry_run, **values: compare(CompareConfig(**values), dry_run=dry_run),
-        _show_comparison,
-        plans=True,
-    )
+    def call(dry_run: bool, **values: Any) -> dict[str, Any]:
+        config = CompareConfig(**values)
+        from entrotune.experiments.compare import compare
+
+        return compare(config, dry_run=dry_run)
+
+    return Command(CompareConfig, call, _show_comparison, plans=True)
 
 
 def _demo() -> Command:
-    from entrotune.experiments import demo
+    from entrotune.experiments.demo import demo
 
     return Command(demo, demo, _show_comparison)
 
@@ -109,7 +114,7 @@ def _evaluate() -> Command:
 
 
 def _report() -> Command:
-    from entrotune.experiments import report
+    from entrotune.experiments.report import report
 
     def show(path: Any) -> int:
         print(f"wrote {path}")
@@ -119,7 +124,7 @@ def _report() -> Command:
 
 
 def _doctor() -> Command:
-    from entrotune.experiments import doctor
+    from entrotune.experiments.doctor import doctor
 
     def show(found: dict[str, Any]) -> int:
         for check in found["checks"]:

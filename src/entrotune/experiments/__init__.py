@@ -1,10 +1,4 @@
-"""What joins training, evaluation and reports: the commands' functions."""
+"""What joins training, evaluation and reports: the commands' functions, a module each.
 
-from entrotune.experiments.compare import compare
-from entrotune.experiments.compare_config import CompareConfig
-from entrotune.experiments.demo import DEMO, demo
-from entrotune.experiments.doctor import doctor
-from entrotune.experiments.report import report
-from entrotune.experiments.train import train
-
-__all__ = ["DEMO", "CompareConfig", "compare", "demo", "doctor", "report", "train"]
+Nothing is imported here: a command loads its own module, and `entrotune` offers them all by name.
+"""

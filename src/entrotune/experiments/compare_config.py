@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from entrotune.errors import UserError
 from entrotune.objectives import Objective
-from entrotune.training import TrainConfig
+from entrotune.training.config import TrainConfig
 
 BASELINE = "ce"
 Diversity = Literal["distinct_1", "distinct_2", "distinct_3", "distinct_4", "ead", "vendi", "distinct_outputs"]
