@@ -178,3 +178,11 @@ def test_perplexity_is_an_increasing_function_of_nll() -> None:
 def test_bad_input_is_refused(call, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_rounding_is_no_difference() -> None:
+    a = np.full(12, 2.0)
+    estimate = paired_difference(a * (1 + 4e-16), a, seed=0)
+    assert (estimate.value, estimate.low, estimate.high) == (0, 0, 0)
+    assert verdict(estimate) == "no difference shown"
+    assert verdict(paired_difference(a * (1 + 1e-9), a, seed=0)) == "higher"

@@ -90,8 +90,12 @@ def bootstrap_ratio(
 def paired_difference(a: ArrayLike, b: ArrayLike, *, seed: int, resamples: int = 2000, level: float = 0.95) -> Estimate:
     """Mean over prompts of a − b with its interval; prompts undefined in either are left out of both.
 
-    `a[i]` and `b[i]` are of the same prompt. Arguments as for `bootstrap_mean`.
+    `a[i]` and `b[i]` are of the same prompt; values that differ by rounding alone are taken as equal, else the rounding
+    of a measure could pass for a difference that all prompts share. Arguments as for `bootstrap_mean`.
     """
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if a.shape == b.shape:
+        b = np.where(np.isclose(a, b, rtol=1e-12, atol=0.0), a, b)
     return _estimate([a, b], lambda sums_CR, n: (sums_CR[0] - sums_CR[1]) / n, seed, resamples, level)
 
 
