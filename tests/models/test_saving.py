@@ -1,5 +1,6 @@
 """Saving is whole or not at all; GGUF files are converted once."""
 
+import json
 import multiprocessing
 import shutil
 import stat
@@ -67,6 +68,8 @@ def test_relative_base_is_saved_absolute(model_folder: Path, tmp_path: Path, mon
     monkeypatch.chdir(model_folder.parent)
     model, tokenizer = load_model(model_folder.name, device="cpu")
     save_model(attach_lora(model, rank=2), tokenizer, tmp_path / "adapter", base=model_folder.name)
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(model_folder.resolve())
     monkeypatch.chdir("/")
     load_model(tmp_path / "adapter", device="cpu")
 

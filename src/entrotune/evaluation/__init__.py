@@ -1,6 +1,6 @@
 """Quality and diversity of a model: likelihood of held-out rows, samples, and measures of them with intervals."""
 
-from entrotune.evaluation.evaluate import describe_data, describe_model, evaluate, show_samples
+from entrotune.evaluation.evaluate import evaluate, show_samples
 from entrotune.evaluation.header import header
 from entrotune.evaluation.held_out import HeldOut, hold_out
 from entrotune.evaluation.measure import correctness, likelihood_columns, measure, sample_columns
@@ -22,9 +22,7 @@ __all__ = [
     "SampleRecord",
     "SettingRecord",
     "correctness",
-    "describe_data",
     "describe_metrics",
-    "describe_model",
     "difference",
     "evaluate",
     "evaluate_nll",

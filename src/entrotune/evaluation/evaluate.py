@@ -128,8 +128,8 @@ def evaluate(
         **header(seed),
         "device": provenance.device_name(loaded.device),
         "seconds": {"total": round(time.perf_counter() - started, 1)},
-        "model": describe_model(source, loaded),
-        "data": describe_data(rows, held),
+        "model": _describe_model(source, loaded),
+        "data": _describe_data(rows, held),
         "settings": [setting.to_dict(seed=seed) for setting in settings],
         "metrics": describe_metrics(settings),
         "samples": show_samples(held, {model: settings}),
@@ -139,7 +139,7 @@ def evaluate(
     return record
 
 
-def describe_model(source: ModelSource, model: Any) -> dict[str, Any]:
+def _describe_model(source: ModelSource, model: Any) -> dict[str, Any]:
     """The `model` part of a record."""
     return {
         "name": source.name,
@@ -149,7 +149,7 @@ def describe_model(source: ModelSource, model: Any) -> dict[str, Any]:
     }
 
 
-def describe_data(rows: RowSet, held: HeldOut) -> dict[str, Any]:
+def _describe_data(rows: RowSet, held: HeldOut) -> dict[str, Any]:
     """The `data` part of a record: what was read, and how much of it is scored and sampled from."""
     counted = describe_examples(held.examples)
     # A row with several answers may have several rejects.
@@ -201,7 +201,7 @@ def _plan(
     return {
         "kind": "plan",
         "model": {"name": source.name, "kind": source.kind, "path": str(source.path) if source.path else None},
-        "data": describe_data(rows, held),
+        "data": _describe_data(rows, held),
         "temperatures": list(temperatures),
         "responses": drawn,
         "new_tokens_at_most": drawn * max_new_tokens,

@@ -17,7 +17,7 @@ from entrotune.experiments.comparison import FinishedRun, Variant, comparison_re
 from entrotune.experiments.display import say, showing
 from entrotune.experiments.train import write_documents
 from entrotune.files import atomic_write_json, atomic_write_text
-from entrotune.models import describe_model, load_model, resolve_model
+from entrotune.models import ModelDescription, describe_model, load_model, resolve_model
 from entrotune.reports import write_comparison_report
 from entrotune.training import RunFolder, plan_training, read_rows, run_training
 from entrotune.training.plan import check_context
@@ -46,9 +46,10 @@ def compare(
     if not dry_run:
         _check_folder(folder, config)
     # All input is read before anything is written, replaced or trained.
-    held = _held_out(config)
+    described = describe_model(config.train.model)
+    held = _held_out(config, described)
     if dry_run:
-        return _plan(config, held)
+        return _plan(config, described, held)
     _open(folder, config)
     with showing(progress) as display:
         runs = _train_all(config, display)
@@ -71,10 +72,6 @@ def compare(
     return record
 
 
-def _recipe(config: CompareConfig) -> dict[str, Any]:
-    return {key: value for key, value in config.to_dict().items() if key not in ("resume", "overwrite")}
-
-
 def _check_folder(folder: Path, config: CompareConfig) -> None:
     """See that the folder is free, or holds this comparison, or one that may be replaced."""
     recipe = folder / "recipe.yaml"
@@ -89,20 +86,19 @@ def _check_folder(folder: Path, config: CompareConfig) -> None:
         raise UserError(f"{folder} already holds {content}; add --resume to go on, --overwrite to replace it")
     if not is_comparison:
         raise UserError(f"{folder} holds files but no comparison to go on with or to replace; give another folder")
-    if config.resume and isinstance(before, dict) and before != _recipe(config):
-        changed = ", ".join(key for key, value in _recipe(config).items() if before.get(key) != value)
+    if config.resume and isinstance(before, dict) and before != config.recipe():
+        changed = ", ".join(key for key, value in config.recipe().items() if before.get(key) != value)
         raise UserError(f"{folder} holds a comparison with another recipe (see {changed}); use it, or another folder")
 
 
 def _open(folder: Path, config: CompareConfig) -> None:
     if config.overwrite and folder.exists():
         shutil.rmtree(folder)
-    atomic_write_text(folder / "recipe.yaml", yaml.safe_dump(_recipe(config), sort_keys=False, allow_unicode=True))
+    atomic_write_text(folder / "recipe.yaml", yaml.safe_dump(config.recipe(), sort_keys=False, allow_unicode=True))
 
 
-def _held_out(config: CompareConfig) -> HeldOut:
+def _held_out(config: CompareConfig, described: ModelDescription) -> HeldOut:
     """What to measure on: the validation rows and prompts of every variant."""
-    described = describe_model(config.train.model)
     check_context(config.train, described.config)
     rows = read_rows(config.train, described.tokenizer)
     held = hold_out(
@@ -185,9 +181,8 @@ def _measure_all(
     return variants
 
 
-def _plan(config: CompareConfig, held: HeldOut) -> dict[str, Any]:
-    description = describe_model(config.train.model)
-    one = plan_training(config.train, description)
+def _plan(config: CompareConfig, described: ModelDescription, held: HeldOut) -> dict[str, Any]:
+    one = plan_training(config.train, described)
     runs = len(config.objectives) * len(config.seeds)
     settings = (1 + runs) * len(config.temperatures)
     responses = settings * config.samples * len(held.prompts)

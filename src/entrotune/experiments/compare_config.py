@@ -88,6 +88,10 @@ class CompareConfig:
         """Every field, ready for YAML."""
         return dataclasses.asdict(self)
 
+    def recipe(self) -> dict[str, Any]:
+        """Every field but those that say how the comparison is started."""
+        return {key: value for key, value in self.to_dict().items() if key not in ("resume", "overwrite")}
+
     def replace(self, **changes: Any) -> "CompareConfig":
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)

@@ -80,7 +80,7 @@ def comparison_record(
         "seeds": config.seeds,
         "device": first["device"],
         "model": first["model"] | {"parameters": first["parameters"] - _adapter_size(first)},
-        "recipe": {k: v for k, v in config.to_dict().items() if k not in ("resume", "overwrite")},
+        "recipe": config.recipe(),
         "data": first["data"] | {"prompts": len(held.prompts)},
         "variants": [_variant(variant, settings[variant.name], config) for variant in variants],
         "metrics": describe_metrics([setting for found in settings.values() for setting in found]),

@@ -27,8 +27,7 @@ class RowPass:
         self.objective = objective
         self.needs: Needs = objective.needs
         self.has_impossible = has_impossible
-        wide = 3 + (self.needs.temperature is not None) + self.needs.sigmoid_weights
-        self.buffers = [like.new_empty(rows, vocabulary) for _ in range(wide)]
+        self.buffers = [like.new_empty(rows, vocabulary) for _ in range(self.buffers_needed(self.needs))]
 
     @staticmethod
     def buffers_needed(needs: Needs) -> int:

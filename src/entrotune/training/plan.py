@@ -9,13 +9,13 @@ from trl import pack_dataset
 
 from entrotune.data import to_dataset
 from entrotune.errors import UserError
-from entrotune.models import attach_lora, context_of, count_parameters
+from entrotune.models import ModelDescription, attach_lora, context_of, count_parameters
 from entrotune.training.arguments import precision_of
 from entrotune.training.config import TrainConfig
 from entrotune.training.rows import TrainingRows, read_rows
 
 
-def plan_training(config: TrainConfig, description: Any) -> dict[str, Any]:
+def plan_training(config: TrainConfig, description: ModelDescription) -> dict[str, Any]:
     """What a run on one device would do, from configuration and tokenizer alone: counts, steps and memory in bytes.
 
     Activations follow Korthikanti et al. 2022 (arXiv 2205.05198) for attention that does not store its matrix: 34
@@ -72,7 +72,7 @@ def _sequences(config: TrainConfig, rows: TrainingRows) -> int:
     return len(pack_dataset(to_dataset(rows.train).remove_columns("labels"), config.max_length))
 
 
-def _adapter_parameters(config: TrainConfig, description: Any) -> int:
+def _adapter_parameters(config: TrainConfig, description: ModelDescription) -> int:
     """Parameters of the adapter, counted on a model without storage."""
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(description.config)
