@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 # Wherever CI is set the examples are the same at every run, so that a change is not judged by luck; elsewhere they
@@ -13,6 +14,9 @@ settings.register_profile("local", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Read when Triton is imported: without a GPU its kernels run in the interpreter.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 def _shared_data() -> Path:

@@ -21,6 +21,11 @@ from entrotune.objectives import TERMS, Objective, ObjectiveError, ce, entropy, 
         ("gem", "gem(beta=0.7)"),
         ("gem(h='linear')", "gem(beta=0.7)"),
         ("mse + 1e-7*entropy", "mse + 1e-07*entropy"),
+        ("ce + 0.05*kl", "ce + 0.05*kl(ref)"),
+        ("kl(ref, reverse=True)", "kl(ref, reverse=true)"),
+        ("jsd(0.3, ref)", "jsd(ref, weight=0.3)"),
+        ("alpha_divergence(ref, a=0.3)", "alpha_divergence(ref, a=0.3)"),
+        ("alpha_divergence(0.3)", "alpha_divergence(a=0.3)"),
     ],
 )
 def test_text(text: str, expected: str) -> None:
@@ -46,6 +51,14 @@ def test_python_and_mapping_equal_text() -> None:
         ("ce + gem(bta=0.7)", "no argument 'bta'", "bta=0.7"),
         ("ce + gem(beta=0)", "beta must be above 0", "gem(beta=0)"),
         ("gem(beta=-1)", "beta must be above 0", "gem(beta=-1)"),
+        ("kl(teacher)", "against must be ref", "kl(teacher)"),
+        ("kl(ref, reverse=2)", "reverse must be true or false", "kl(ref, reverse=2)"),
+        ("jsd(weight=1)", "below 1", "jsd(weight=1)"),
+        ("alpha_divergence(a=0.5, temperature=2)", "one-hot data", "alpha_divergence(a=0.5, temperature=2)"),
+        ("kl(ref, temperature=2) + gem(0.7)", "two temperatures", "gem(0.7)"),
+        ("kl(temperature=2) + jsd(ref)", "two temperatures of the reference", "jsd(ref)"),
+        ("jsd(0.3) + jsd(0.4)", "two mixture weights", "jsd(0.4)"),
+        ("alpha_divergence(ref, 0.3) + alpha_divergence(ref, 0.4)", "two powers", "alpha_divergence(ref, 0.4)"),
         ("gem(h=cubic)", "linear or logsigmoid", "gem(h=cubic)"),
         ("gem(0.7, linear, 3)", "takes 2 argument", "3"),
         ("gem(0.7, beta=0.6)", "got beta twice", "beta=0.6"),
@@ -83,7 +96,7 @@ def test_what_is_not_a_sum_is_refused(text: str) -> None:
         Objective(text)
 
 
-@pytest.mark.parametrize("text", ["-ce", "entropy - ce", "ce - 2*ce", "-0.5*gem", "ce - 1e-9*mse"])
+@pytest.mark.parametrize("text", ["-ce", "ce - 0.1*kl(ref)", "entropy - ce", "ce - 2*ce", "-0.5*gem", "ce - 1e-9*mse"])
 def test_a_negative_coefficient_on_a_loss_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="negative one rewards"):
         Objective(text)

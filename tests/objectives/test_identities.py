@@ -10,9 +10,11 @@ from entrotune.objectives import Objective
 from tolerances import EXACT
 
 
-def gradient(objective: str, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def gradient(
+    objective: str, logits: torch.Tensor, targets: torch.Tensor, others: torch.Tensor | None = None
+) -> torch.Tensor:
     rows = logits.clone().requires_grad_()
-    loss, _ = Objective(objective).from_logits(rows, targets, num_items=1)
+    loss, _ = Objective(objective).from_logits(rows, targets, reference_logits=others, num_items=1)
     return torch.autograd.grad(loss, [rows])[0]
 
 
@@ -69,6 +71,39 @@ def test_limits(rows: tuple[torch.Tensor, torch.Tensor], left: str, right: str) 
     torch.testing.assert_close(gradient(left, *rows), gradient(right, *rows), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("alpha_divergence(ref, a=1)", "kl(ref)"),
+        ("alpha_divergence(ref, a=0.999999)", "kl(ref)"),
+        ("alpha_divergence(ref, a=1e-6)", "kl(ref, reverse=true)"),
+        ("alpha_divergence(ref, a=0.999999, temperature=2)", "kl(ref, temperature=2)"),
+        ("1e10*jsd(ref, weight=1e-10)", "kl(ref)"),
+        ("1e8*jsd(ref, weight=0.99999999)", "kl(ref, reverse=true)"),
+    ],
+)
+def test_limits_against_a_reference(rows: tuple[torch.Tensor, torch.Tensor], left: str, right: str) -> None:
+    others = rows[0].roll(1, dims=0)
+    found, expected = (gradient(objective, *rows, others) for objective in (left, right))
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_kl_at_a_temperature_is_distillation(rows: tuple[torch.Tensor, torch.Tensor]) -> None:
+    logits, targets = rows
+    others = logits.roll(1, dims=0)
+    plain = F.kl_div((logits / 3).log_softmax(-1), (others / 3).log_softmax(-1), log_target=True, reduction="batchmean")
+    loss, _ = Objective("kl(ref, temperature=3)").from_logits(logits, targets, reference_logits=others)
+    torch.testing.assert_close(loss, 9 * plain, **EXACT)
+
+
+def test_jsd_of_halves_is_symmetric(rows: tuple[torch.Tensor, torch.Tensor]) -> None:
+    logits, targets = rows
+    others = logits.roll(1, dims=0)
+    there, _ = Objective("jsd(ref)").from_logits(logits, targets, reference_logits=others)
+    back, _ = Objective("jsd(ref)").from_logits(others, targets, reference_logits=logits)
+    torch.testing.assert_close(there, back, **EXACT)
+
+
 def test_label_smoothing_is_pytorchs(rows: tuple[torch.Tensor, torch.Tensor]) -> None:
     loss, _ = Objective("label_smoothing(eps=0.2)").from_logits(*rows)
     torch.testing.assert_close(loss, F.cross_entropy(*rows, label_smoothing=0.2), **EXACT)
@@ -93,13 +128,23 @@ BY_HAND = {
     "renyi(q=2)": -math.log(3 / 8),
     "mse": ((-LN2 - 1) ** 2 + 2 * (2 * LN2) ** 2) / 3,
     "z_loss": 0.0,
+    # The reference is r = (1/4, 1/4, 1/2). KL(r ‖ p) = 1/4 ln 1/2 + 1/2 ln 2, and KL(p ‖ r) the same by symmetry.
+    "kl(ref)": LN2 / 4,
+    "kl(ref, reverse=true)": LN2 / 4,
+    # m = (3/8, 1/4, 3/8), and both divergences from it are 1/2 ln 4/3 + 1/4 ln 2/3.
+    "jsd(ref)": 1.25 * LN2 - 0.75 * math.log(3),
+    # Σ √(r p) = 1/√8 + 1/4 + 1/√8.
+    "alpha_divergence(ref, a=0.5)": 3 - 2 * math.sqrt(2),
+    # At T = 1/2 probabilities are squared: P = (4, 1, 1)/6, r = (1, 1, 4)/6, KL(r ‖ P) = 1/6 ln 1/4 + 4/6 ln 4.
+    "kl(ref, temperature=0.5)": 0.25 * LN2,
 }
 
 
 @pytest.mark.parametrize("objective", BY_HAND)
 def test_values_worked_out_by_hand(objective: str) -> None:
     logits = torch.tensor([[0.5, 0.25, 0.25]], dtype=torch.float64).log()
-    loss, _ = Objective(objective).from_logits(logits, torch.tensor([0]))
+    others = logits.flip(-1) + 7.0 if Objective(objective).needs.reference else None
+    loss, _ = Objective(objective).from_logits(logits, torch.tensor([0]), reference_logits=others)
     assert loss.item() == pytest.approx(BY_HAND[objective], abs=1e-12)
 
 

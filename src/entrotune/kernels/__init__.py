@@ -1,5 +1,7 @@
 """How rows are reduced: the fused linear objective and its backends."""
 
-from entrotune.kernels.linear import BACKENDS, linear_objective
+from entrotune.kernels.checks import BACKENDS
+from entrotune.kernels.linear import Reference, linear_objective
+from entrotune.kernels.row_statistics import RowStatistics, row_statistics, truncated
 
-__all__ = ["BACKENDS", "linear_objective"]
+__all__ = ["BACKENDS", "Reference", "RowStatistics", "linear_objective", "row_statistics", "truncated"]

@@ -1,18 +1,42 @@
 """`linear_objective`: any objective of hidden states and a head, without the logits ever existing in full."""
 
-import math
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from entrotune.errors import UserError
-from entrotune.kernels.torch_backend import Head, Plan, torch_linear_objective
+from entrotune.kernels.checks import check_call, check_targets
+from entrotune.kernels.chunks import fused_linear_objective
+from entrotune.kernels.eager import eager
+from entrotune.kernels.plan import Head, Plan, Stream
+from entrotune.kernels.torch_rows import TorchRows
+from entrotune.kernels.triton_backend import triton_rows, triton_runs
 from entrotune.objectives import Objective, RowStats, Term
 
-BACKENDS = ("auto", "reference", "torch")
+
+@dataclass(frozen=True)
+class Reference:
+    """A second model's rows, for terms such as `kl(ref)`. They get no gradient, and their logits never exist in full.
+
+    Attributes:
+        hidden: [..., E], at the positions of the targets; its width may differ from the model's.
+        weight: [V, E], over the model's own vocabulary.
+        bias: [V].
+        logit_scale: the reference's own factor on its logits.
+        softcap: the reference's own soft cap.
+    """
+
+    hidden: Tensor
+    weight: Tensor
+    bias: Tensor | None = None
+    logit_scale: float = 1.0
+    softcap: float | None = None
 
 
+@eager
 def linear_objective(
     hidden: Tensor,
     weight: Tensor,
@@ -25,6 +49,8 @@ def linear_objective(
     logit_scale: float = 1.0,
     softcap: float | None = None,
     temperature: float = 1.0,
+    reference: Reference | None = None,
+    logits_dtype: torch.dtype | None = None,
     backend: str = "auto",
     chunk_bytes: int | None = None,
 ) -> tuple[Tensor, RowStats]:
@@ -46,51 +72,111 @@ def linear_objective(
         bias: [V]; −inf marks a token that cannot be, such as padding of the vocabulary.
         logit_scale: the model's own factor on the logits.
         softcap: the model's own soft cap (Gemma), after the scale.
-        temperature: divides the logits last; 1.0 in training.
-        backend: `"reference"` (autograd over full logits), `"torch"` (fused, any device) or `"auto"`.
-        chunk_bytes: memory for the logits of one chunk; by default 64 MiB on a CPU and 1 GiB elsewhere.
+        temperature: divides the logits last, those of the reference too; 1.0 in training.
+        reference: what terms such as `kl(ref)` compare with.
+        logits_dtype: of the logits that statistics are taken of; by default that of the products' inputs.
+            `torch.float32` spares them a rounding to half precision, at one and a half times the memory.
+        backend: `"reference"` (autograd over full logits), `"torch"` (fused, any device), `"triton"` (fused, CUDA; on
+            a CPU only in Triton's interpreter) or `"auto"`: triton on CUDA where it is installed and the precision is
+            not float64, else torch.
+        chunk_bytes: memory for what is as wide as the vocabulary; by default 64 MiB on a CPU, and elsewhere 1 GiB, or
+            2 GiB from 200,000 tokens of vocabulary on.
 
     Returns:
         The loss, a scalar (0 and finite where no token is supervised), and statistics in the shape of `targets`.
 
     Raises:
-        ValueError: shapes, dtypes, targets, scale or backend do not fit.
+        ValueError: shapes, dtypes, targets, scale, reference or backend do not fit. On CUDA a target outside the
+            vocabulary is found by the device, as in PyTorch's own losses.
     """
     objective = Objective(objective)
-    if isinstance(weight, DTensor):
-        weight = weight.full_tensor()
-    if isinstance(bias, DTensor):
-        bias = bias.full_tensor()
+    objective.check_reference(reference is not None, "reference")
+    weight, bias = _whole(weight), None if bias is None else _whole(bias)
     head = Head(logit_scale, softcap, temperature)
-    _check(hidden, weight, targets, bias=bias, head=head, backend=backend, chunk_bytes=chunk_bytes)
+    check_call(hidden, weight, targets, bias=bias, head=head, backend=backend, chunk_bytes=chunk_bytes)
     mask = targets != ignore_index
-    hidden_MD, targets_M = hidden[mask], targets[mask]
-    _check_targets(targets_M, weight.shape[0])
+    kept = _Kept(mask)
+    stream, targets_M = Stream(kept.of(hidden), weight, bias, head), kept.of(targets)
+    other = None if reference is None else _reference_stream(reference, kept, targets, weight.shape[0], temperature)
+    check_targets(targets_M, weight.shape[0])
     if backend == "reference":
-        logits = _logits(hidden_MD, weight, bias, head)
-        loss, stats = objective.from_logits(logits, targets_M, num_items=num_items)
+        other_logits = None if other is None else _logits(other)
+        loss, stats = objective.from_logits(
+            _logits(stream), targets_M, reference_logits=other_logits, num_items=num_items
+        )
         return loss, stats.placed(mask)
-    grad = torch.is_grad_enabled()
-    plan = Plan(
-        objective,
-        head,
-        hidden_grad=grad and hidden.requires_grad,
-        weight_grad=grad and weight.requires_grad,
-        bias_grad=grad and bias is not None and bias.requires_grad,
-        dtype=_product_dtype(hidden, weight),
-        chunk_bytes=chunk_bytes,
-    )
-    total, loss_M, rows = torch_linear_objective(hidden_MD, weight, bias, targets_M, plan)
+    plan = _plan(stream, objective, logits_dtype, chunk_bytes)
+    total, loss_M, rows = fused_linear_objective(stream, other, targets_M, plan, _rows_of(backend, plan))
     count = max(1, targets_M.numel()) if num_items is None else num_items
     return total / count, RowStats.scatter(rows, loss_M, mask)
 
 
-def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, head: Head) -> Tensor:
+class _Kept:
+    """The supervised positions. Finding them waits for the device once; where all are supervised nothing is copied."""
+
+    def __init__(self, mask: Tensor) -> None:
+        self.index = mask.view(-1).nonzero().view(-1)
+        self.all = self.index.numel() == mask.numel()
+        self.dims = mask.dim()
+
+    def of(self, values: Tensor) -> Tensor:
+        """[..., *rest] → [M, *rest]."""
+        flat = values.reshape(-1, *values.shape[self.dims :])
+        return flat if self.all else flat.index_select(0, self.index)
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """A sharded tensor gathered, once for the whole call."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def _reference_stream(
+    reference: Reference, kept: _Kept, targets: Tensor, vocabulary: int, temperature: float
+) -> Stream:
+    weight, bias = _whole(reference.weight), None if reference.bias is None else _whole(reference.bias)
+    head = Head(reference.logit_scale, reference.softcap, temperature)
+    try:
+        check_call(reference.hidden, weight, targets, bias=bias, head=head, backend="auto", chunk_bytes=None)
+    except UserError as error:
+        raise UserError(f"the reference: {error}") from None
+    if weight.shape[0] != vocabulary:
+        raise UserError(
+            f"the reference has a vocabulary of {weight.shape[0]:,} tokens and the model one of {vocabulary:,}; they "
+            "must be the same (rows that only pad one of them can be cut off its weight)"
+        )
+    return Stream(kept.of(reference.hidden.detach()), weight.detach(), None if bias is None else bias.detach(), head)
+
+
+def _plan(stream: Stream, objective: Objective, logits_dtype: torch.dtype | None, chunk_bytes: int | None) -> Plan:
+    grad = torch.is_grad_enabled()
+    dtype = _product_dtype(stream.hidden, stream.weight)
+    logits_dtype = logits_dtype or dtype
+    if torch.promote_types(dtype, logits_dtype) != logits_dtype:
+        raise UserError(f"logits_dtype {logits_dtype} is narrower than {dtype}, the precision of the products")
+    return Plan(
+        objective,
+        hidden_grad=grad and stream.hidden.requires_grad,
+        weight_grad=grad and stream.weight.requires_grad,
+        bias_grad=grad and stream.bias is not None and stream.bias.requires_grad,
+        product_dtype=dtype,
+        logits_dtype=logits_dtype,
+        chunk_bytes=chunk_bytes,
+        device=stream.hidden.device,
+    )
+
+
+def _rows_of(backend: str, plan: Plan) -> Any:
+    if backend == "torch" or (backend == "auto" and not triton_runs(plan)):
+        return TorchRows
+    return triton_rows(plan)
+
+
+def _logits(stream: Stream) -> Tensor:
     """Full logits, in float32 or better, differentiable."""
-    high = torch.promote_types(hidden.dtype, torch.float32)
-    logits = hidden.to(high) @ weight.to(high).T
-    if bias is not None:
-        logits = logits + bias.to(high)
+    high, head = torch.promote_types(stream.hidden.dtype, torch.float32), stream.head
+    logits = stream.hidden.to(high) @ stream.weight.to(high).T
+    if stream.bias is not None:
+        logits = logits + stream.bias.to(high)
     logits = logits * head.scale
     if head.softcap is not None:
         logits = torch.tanh(logits / head.softcap) * head.softcap
@@ -105,38 +191,3 @@ def _product_dtype(hidden: Tensor, weight: Tensor) -> torch.dtype:
             f"hidden states are {hidden.dtype} and the head is {weight.dtype}; convert one, or run under autocast"
         )
     return weight.dtype
-
-
-def _check(
-    hidden: Tensor,
-    weight: Tensor,
-    targets: Tensor,
-    *,
-    bias: Tensor | None,
-    head: Head,
-    backend: str,
-    chunk_bytes: int | None,
-) -> None:
-    if backend not in BACKENDS:
-        raise UserError(f"unknown backend {backend!r}; there are {', '.join(BACKENDS)}")
-    if weight.dim() != 2 or hidden.shape[-1:] != weight.shape[1:]:
-        raise UserError(f"hidden {tuple(hidden.shape)} and weight {tuple(weight.shape)} need [..., D] and [V, D]")
-    if hidden.shape[:-1] != targets.shape:
-        raise UserError(
-            f"hidden {tuple(hidden.shape)} needs targets {tuple(hidden.shape[:-1])}, got {tuple(targets.shape)}"
-        )
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise UserError(f"bias {tuple(bias.shape)} needs the shape {tuple(weight.shape[:1])} of the vocabulary")
-    if targets.is_floating_point():
-        raise UserError(f"targets are token ids, not {targets.dtype}")
-    for name, value in (("logit_scale", head.scale), ("softcap", head.softcap), ("temperature", head.temperature)):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise UserError(f"{name} must be a number above 0, not {value}")
-    if chunk_bytes is not None and chunk_bytes < 1:
-        raise UserError(f"chunk_bytes must be at least 1, not {chunk_bytes}")
-
-
-def _check_targets(targets_M: Tensor, vocabulary: int) -> None:
-    if targets_M.numel() and not (int(targets_M.min()) >= 0 and int(targets_M.max()) < vocabulary):
-        low, high = int(targets_M.min()), int(targets_M.max())
-        raise UserError(f"targets reach from {low} to {high}, outside the vocabulary of {vocabulary} tokens")

@@ -6,6 +6,7 @@ Shapes: B rows of the block, V vocabulary. Buffers are reused from block to bloc
 import torch
 from torch import Tensor
 
+from entrotune.kernels.divergence_pass import DivergencePass, dot, present
 from entrotune.objectives import Coefficients, Needs, Objective, Rows
 
 # exp() of it is 0, its square is finite, and 0 times either is 0: what a logit of −inf becomes.
@@ -27,15 +28,22 @@ class RowPass:
         self.objective = objective
         self.needs: Needs = objective.needs
         self.has_impossible = has_impossible
-        self.buffers = [like.new_empty(rows, vocabulary) for _ in range(self.buffers_needed(self.needs))]
+        own = self.buffers_needed(self.needs) - (DivergencePass.BUFFERS if self.needs.reference else 0)
+        self.buffers = [like.new_empty(rows, vocabulary) for _ in range(own)]
+        self.divergences = DivergencePass(self.needs, vocabulary, rows, like) if self.needs.reference else None
 
     @staticmethod
     def buffers_needed(needs: Needs) -> int:
         """How many [rows, V] buffers a pass holds."""
-        return 3 + (needs.temperature is not None) + needs.sigmoid_weights
+        own = 3 + (needs.temperature is not None) + needs.sigmoid_weights
+        return own + (DivergencePass.BUFFERS if needs.reference else 0)
 
-    def statistics(self, logits_BV: Tensor, targets_B: Tensor) -> Rows:
-        """Fill the buffers from the logits (read only) and return the block's statistics."""
+    def statistics(self, logits_BV: Tensor, targets_B: Tensor, reference_BV: Tensor | None = None) -> Rows:
+        """Fill the buffers from the logits (read only) and return the block's statistics.
+
+        Args:
+            reference_BV: the reference's logits (read only), where the objective compares with one.
+        """
         count, vocabulary = logits_BV.shape
         needs = self.needs
         u, e, eu = (buffer[:count] for buffer in self.buffers[:3])
@@ -51,11 +59,15 @@ class RowPass:
             u.clamp_(min=IMPOSSIBLE)
         torch.exp(u, out=e)
         torch.mul(e, u, out=eu)
-        mass, first, second = e.sum(-1), eu.sum(-1), _dot(eu, u)
+        mass, first, second = e.sum(-1), eu.sum(-1), dot(eu, u)
         mean = first / mass
         log_mass = mass.log()
         if needs.temperature is not None:
             sums |= self._tempered(u, gap)
+        if self.divergences is not None:
+            assert reference_BV is not None
+            own_mass = log_mass if needs.reference_temperature == 1 else sums["tempered_log_mass"]
+            sums |= self.divergences.statistics(u, own_mass, reference_BV)
         return Rows(
             vocabulary=vocabulary,
             max_logit=top,
@@ -76,14 +88,14 @@ class RowPass:
         mass = q.sum(-1)
         found = {"tempered_log_mass": mass.log()}
         if needs.tempered_mean:
-            found["tempered_gap"] = _dot(q, u) / mass
+            found["tempered_gap"] = dot(q, u) / mass
         if needs.sigmoid_weights:
             qw = self.buffers[4][: u.shape[0]]
             torch.sub(u, gap[:, None], out=qw)
             qw.mul_(0.01).sigmoid_().mul_(q)
             weighted = qw.sum(-1) / mass
             found["weighted_mass"] = weighted
-            found["weighted_gap"] = _dot(qw, u) / mass - gap * weighted
+            found["weighted_gap"] = dot(qw, u) / mass - gap * weighted
         return found
 
     def gradient(self, rows: Rows, targets_B: Tensor, out: Tensor) -> None:
@@ -92,18 +104,20 @@ class RowPass:
         u, grad, eu = (buffer[:count] for buffer in self.buffers[:3])
         s = self.objective.coefficients(rows)
         self._spread(s, rows, u, grad, eu)
-        if _present(s.b) or _present(s.bw):
+        if present(s.b) or present(s.bw):
             inverse = torch.exp(-rows.tempered_log_mass)
             for scalar, buffer in ((s.b, 3), (s.bw, 4)):
-                if _present(scalar):
+                if present(scalar):
                     grad.addcmul_(self.buffers[buffer][:count], (scalar * inverse)[:, None])
-        if _present(s.m):
+        if self.divergences is not None:
+            self.divergences.add_gradient(s, grad)
+        if present(s.m):
             # m z = m u + m max
             grad.add_(u, alpha=s.m) if isinstance(s.m, float) else grad.addcmul_(u, s.m[:, None])
             grad.add_((s.m * rows.max_logit)[:, None])
-        if _present(s.k):
+        if present(s.k):
             grad.add_(s.k if isinstance(s.k, float) else s.k[:, None])
-        if _present(s.c):
+        if present(s.c):
             minus = -s.c if isinstance(s.c, Tensor) else torch.full_like(rows.entropy, -s.c)
             grad.scatter_add_(-1, targets_B[:, None], minus[:, None])
         out.copy_(grad)
@@ -114,20 +128,11 @@ class RowPass:
         mass, inverse = rows.log_mass, torch.exp(-rows.log_mass)
         constant = s.a0 - s.a1 * mass + s.a2 * mass**2
         linear = s.a1 - 2 * s.a2 * mass
-        if not any(map(_present, (s.a0, s.a1, s.a2))):
+        if not any(map(present, (s.a0, s.a1, s.a2))):
             e.zero_()
             return
         e.mul_((constant * inverse)[:, None])
-        if _present(s.a1) or _present(s.a2):
+        if present(s.a1) or present(s.a2):
             e.addcmul_(eu, (linear * inverse)[:, None])
-        if _present(s.a2):
+        if present(s.a2):
             e.addcmul_(eu.mul_(u), (s.a2 * inverse)[:, None])
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Σ a b over the last axis, [B], without a buffer for the product."""
-    return torch.bmm(a[:, None, :], b[:, :, None]).view(-1)
-
-
-def _present(scalar: float | Tensor) -> bool:
-    return isinstance(scalar, Tensor) or scalar != 0.0

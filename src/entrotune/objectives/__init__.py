@@ -8,6 +8,8 @@ from entrotune.objectives.term import TERMS, Term
 from entrotune.objectives.terms.alpha_divergence import AlphaDivergence as alpha_divergence  # noqa: N813
 from entrotune.objectives.terms.ce import CrossEntropy as ce  # noqa: N813
 from entrotune.objectives.terms.dft import Dft as dft  # noqa: N813
+from entrotune.objectives.terms.divergences import Jsd as jsd  # noqa: N813
+from entrotune.objectives.terms.divergences import Kl as kl  # noqa: N813
 from entrotune.objectives.terms.eaft import Eaft as eaft  # noqa: N813
 from entrotune.objectives.terms.entropy import Entropy as entropy  # noqa: N813
 from entrotune.objectives.terms.focal import Focal as focal  # noqa: N813
@@ -36,6 +38,8 @@ __all__ = [
     "entropy",
     "focal",
     "gem",
+    "jsd",
+    "kl",
     "label_smoothing",
     "mse",
     "power",

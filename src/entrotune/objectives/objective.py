@@ -112,6 +112,7 @@ class Objective:
         logits: Tensor,
         targets: Tensor,
         *,
+        reference_logits: Tensor | None = None,
         num_items: int | Tensor | None = None,
         ignore_index: int = -100,
     ) -> tuple[Tensor, RowStats]:
@@ -120,24 +121,43 @@ class Objective:
         Args:
             logits: [..., V]; half precision is computed in float32.
             targets: [...], with `ignore_index` where there is nothing to learn.
+            reference_logits: [..., V] of the reference, for terms such as `kl(ref)`; no gradient goes there.
             num_items: what to divide by; by default the number of supervised tokens (at least 1).
 
         Returns:
             The loss (a scalar; 0 where no token is supervised) and the statistics of each token.
+
+        Raises:
+            ValueError: a reference is needed and absent, or given and not needed.
         """
         objective = Objective(self)
+        objective.check_reference(reference_logits is not None, "reference_logits")
         mask = targets != ignore_index
-        rows_NV = logits[mask]
-        if rows_NV.dtype in (torch.float16, torch.bfloat16):
-            rows_NV = rows_NV.float()
+        rows_NV = _single_or_better(logits[mask])
         targets_N = targets[mask]
         frozen_NV = rows_NV.detach()
-        values = [c * term.reference(rows_NV, targets_N, frozen_NV) for c, term in objective.parts]
+        other_NV = None if reference_logits is None else _single_or_better(reference_logits[mask].detach())
+        values = [
+            c * term.exact(rows_NV, targets_N, other_NV if term.needs().reference else frozen_NV)  # type: ignore[arg-type]
+            for c, term in objective.parts
+        ]
         value_N = torch.stack(values).sum(0)
         count = max(1, targets_N.numel()) if num_items is None else num_items
         # An empty sum keeps its connection to the logits, so that backward works on a batch with nothing to learn.
         loss = value_N.sum() / count if targets_N.numel() else rows_NV.sum()
-        return loss, RowStats.scatter(exact_rows(frozen_NV, targets_N, objective.needs), value_N, mask)
+        rows = exact_rows(frozen_NV, targets_N, objective.needs, reference=other_NV)
+        return loss, RowStats.scatter(rows, value_N, mask)
+
+    def check_reference(self, given: bool, argument: str) -> None:
+        """Raise a `ValueError` where a reference is needed and not `given` as `argument`, or the other way round."""
+        if self.needs.reference and not given:
+            raise UserError(f"the objective {self} compares with a reference; pass {argument}=")
+        if given and not self.needs.reference:
+            raise UserError(f"the objective {self} has no term with a reference, but {argument} was given")
+
+
+def _single_or_better(rows: Tensor) -> Tensor:
+    return rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows
 
 
 def _merged(parts: Iterable[tuple[float, Term]]) -> Parts:

@@ -131,12 +131,16 @@ class _Reader:
         return [Placed(factor * p.coefficient, p.term, p.node) for p in value]
 
     def arguments(self, call: ast.Call) -> dict[str, ast.expr]:
-        """The arguments of a call by name; those given by position take the names in order."""
+        """The arguments of a call by name; by position, words go to what is a word and numbers to what is a number."""
         cls = self.lookup(call.func)  # type: ignore[arg-type]
         names = [f.name for f in fields(cls)]
         if len(call.args) > len(names):
             raise self.error(f"{cls.name} takes {len(names)} argument(s): {signature(cls)}", call.args[len(names)])
-        given = dict(zip(names, call.args, strict=False))
+        given: dict[str, ast.expr] = {}
+        for node in call.args:
+            is_word = isinstance(node, ast.Name) and node.id.lower() not in ("true", "false")
+            free = [f for f in fields(cls) if f.name not in given]
+            given[next((f.name for f in free if (f.type is str) == is_word), free[0].name)] = node
         for keyword in call.keywords:
             if keyword.arg not in names:
                 message = f"{cls.name} has no argument {keyword.arg!r}; it is written {signature(cls)}"

@@ -1,7 +1,8 @@
 """What is known about a row of logits, and what an objective asks for in return.
 
 Legend: N rows (supervised tokens), V vocabulary, z a row of logits, p = softmax(z), q = softmax(z / temperature),
-y the target. Everything here is a vector over rows; nothing is as wide as the vocabulary.
+y the target. Of a second model, the reference: r = softmax(its logits / T), P = softmax(z / T), which is p where T = 1
+and q elsewhere, m = w r + (1 − w) P. Everything here is a vector over rows; nothing is as wide as the vocabulary.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -25,6 +26,11 @@ class Needs:
         sigmoid_weights: Σ q w and Σ q w (z − z_y) with w = sigmoid(0.01 (z − z_y)).
         logit_sum: Σ z.
         logit_squares: Σ z².
+        reference_temperature: T; None where no term has a reference.
+        forward_kl: KL(r ‖ P).
+        reverse_kl: KL(P ‖ r).
+        mixture: w of the mixture m whose divergences from P and r are wanted; None where no term has one.
+        power: a of Σ r^a P^(1−a); None where no term has one.
     """
 
     temperature: float | None = None
@@ -32,17 +38,33 @@ class Needs:
     sigmoid_weights: bool = False
     logit_sum: bool = False
     logit_squares: bool = False
+    reference_temperature: float | None = None
+    forward_kl: bool = False
+    reverse_kl: bool = False
+    mixture: float | None = None
+    power: float | None = None
+
+    @property
+    def reference(self) -> bool:
+        """Whether a second model's rows are needed."""
+        return self.reference_temperature is not None
 
     def __or__(self, other: Self) -> Self:
-        """Both; a `ValueError` where the two ask for different temperatures."""
-        both = (self.temperature, other.temperature)
-        if None not in both and both[0] != both[1]:
-            raise ValueError(
-                f"two temperatures in one objective: {both[0]:g} and {both[1]:g}. A row has one tempered copy; "
-                "tsallis(q) and renyi(q) use temperature 1/q"
-            )
+        """Both; a `ValueError` where the two ask for different numbers of which a row has one."""
+        for name, told in _ONE_OF_EACH.items():
+            both = (getattr(self, name), getattr(other, name))
+            if None not in both and both[0] != both[1]:
+                raise ValueError(f"two {told[0]} in one objective: {both[0]:g} and {both[1]:g}. {told[1]}")
         merged = {f.name: getattr(self, f.name) or getattr(other, f.name) for f in fields(self)}
         return replace(self, **merged)
+
+
+_ONE_OF_EACH = {
+    "temperature": ("temperatures", "A row has one tempered copy; tsallis(q) and renyi(q) use temperature 1/q"),
+    "reference_temperature": ("temperatures of the reference", "Its rows are taken at one"),
+    "mixture": ("mixture weights", "A row has one mixture with the reference"),
+    "power": ("powers", "A row has one sum of powers with the reference"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +84,13 @@ class Rows:
         weighted_gap: Σ q w (z − z_y).
         logit_sum: Σ z.
         logit_squares: Σ z².
+        reference_max: (this and the rest only with a reference) its largest logit.
+        reference_log_mass: logsumexp((its logits − their maximum) / T).
+        forward_kl: KL(r ‖ P), nats.
+        reverse_kl: KL(P ‖ r), nats.
+        mixture_kl: KL(P ‖ m), nats.
+        reference_mixture_kl: KL(r ‖ m), nats.
+        power_sum: Σ r^a P^(1−a).
     """
 
     vocabulary: int
@@ -76,6 +105,13 @@ class Rows:
     weighted_gap: Tensor = ABSENT
     logit_sum: Tensor = ABSENT
     logit_squares: Tensor = ABSENT
+    reference_max: Tensor = ABSENT
+    reference_log_mass: Tensor = ABSENT
+    forward_kl: Tensor = ABSENT
+    reverse_kl: Tensor = ABSENT
+    mixture_kl: Tensor = ABSENT
+    reference_mixture_kl: Tensor = ABSENT
+    power_sum: Tensor = ABSENT
 
     @property
     def nll(self) -> Tensor:
@@ -103,6 +139,7 @@ class Coefficients:
     """The per-row scalars of the one gradient shape every objective has.
 
     ∂ℓ/∂z_j = p_j (a0 + a1 log p_j + a2 log² p_j) + q_j (b + bw w_j) − c 1[j=y] + k + m z_j
+              + d r_j + e P_j log(P_j / r_j) + f P_j log(P_j / m_j) + g r_j^a P_j^(1−a)
 
     A scalar is a float where it is the same for every row (0.0: the term is absent and costs nothing) or a [N] tensor.
     """
@@ -115,6 +152,10 @@ class Coefficients:
     c: Scalar = 0.0
     k: Scalar = 0.0
     m: Scalar = 0.0
+    d: Scalar = 0.0
+    e: Scalar = 0.0
+    f: Scalar = 0.0
+    g: Scalar = 0.0
 
     def __add__(self, other: Self) -> Self:
         return type(self)(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})

@@ -49,15 +49,16 @@ class Term:
         """The scalars of the gradient of `value` with respect to the logits."""
         raise TypeError(f"the term {self.name!r} defines no coefficients")
 
-    def reference(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
+    def exact(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
         """`value` again, from whole rows and by autograd: the truth that tests compare with.
 
         Args:
             logits: [N, V], differentiable.
             targets: [N].
-            frozen: the same numbers as `logits` with no gradient; what the term holds fixed is computed from it.
+            frozen: the same numbers as `logits` with no gradient; what the term holds fixed is computed from it. For a
+                term whose needs name a reference, the reference's logits.
         """
-        raise TypeError(f"the term {self.name!r} defines no reference")
+        raise TypeError(f"the term {self.name!r} defines no exact value")
 
     def __str__(self) -> str:
         defaults = {f.name: f.default for f in fields(self)}
@@ -112,10 +113,18 @@ def as_number(term: Term, *arguments: str) -> None:
 
 
 def signature(term: type[Term]) -> str:
-    """How to write the term, with its defaults: `gem(beta=0.7, h=linear)`."""
-    parameters = inspect.signature(term).parameters.values()
-    shown = [f"{p.name}={number(p.default) if isinstance(p.default, float) else p.default}" for p in parameters]
+    """How to write the term, with its defaults: `gem(beta=0.7, h=linear)`, `kl(ref, reverse=false, temperature=1)`."""
+    defaults = {p.name: p.default for p in inspect.signature(term).parameters.values()}
+    against = [defaults.pop("against")] if "against" in defaults else []
+    shown = [*against, *(f"{name}={written(value)}" for name, value in defaults.items())]
     return f"{term.name}({', '.join(shown)})" if shown else term.name
+
+
+def written(value: float | str | bool) -> str:
+    """An argument as it is written in an objective."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def number(value: float) -> str:

@@ -5,19 +5,22 @@ from torch import Tensor
 
 from entrotune.objectives.rows import Needs, Rows
 from entrotune.objectives.term import log_probabilities
+from entrotune.objectives.terms.divergences import tempered_pair
 
 
-def exact_rows(logits: Tensor, targets: Tensor, needs: Needs) -> Rows:
+def exact_rows(logits: Tensor, targets: Tensor, needs: Needs, *, reference: Tensor | None = None) -> Rows:
     """The statistics of [N, V] logits in the logits' own precision.
 
     Args:
         logits: [N, V]; −inf marks a token that cannot be.
         targets: [N].
         needs: which statistics beyond the common ones.
+        reference: [N, V] logits of the reference, where one is needed.
     """
     if not logits.shape[0]:
         # amax has no identity: an empty batch gets empty statistics from one made-up row.
-        return _head(exact_rows(logits.new_zeros(1, logits.shape[1]), targets.new_zeros(1), needs), 0)
+        one = logits.new_zeros(1, logits.shape[1])
+        return _head(exact_rows(one, targets.new_zeros(1), needs, reference=one), 0)
     top = logits.amax(-1)
     shifted = logits - top[:, None]
     gap = shifted.gather(-1, targets[:, None]).squeeze(-1)
@@ -38,6 +41,9 @@ def exact_rows(logits: Tensor, targets: Tensor, needs: Needs) -> Rows:
         extra["logit_sum"] = logits.sum(-1)
     if needs.logit_squares:
         extra["logit_squares"] = (logits**2).sum(-1)
+    if needs.reference:
+        assert reference is not None
+        extra |= _divergences(logits, reference, needs)
     return Rows(
         vocabulary=logits.shape[-1],
         max_logit=top,
@@ -47,6 +53,28 @@ def exact_rows(logits: Tensor, targets: Tensor, needs: Needs) -> Rows:
         varentropy=(p * (log_p + entropy[:, None]) ** 2).sum(-1),
         **extra,
     )
+
+
+def _divergences(logits: Tensor, reference: Tensor, needs: Needs) -> dict[str, Tensor]:
+    assert needs.reference_temperature is not None
+    log_p, log_r = tempered_pair(logits, reference, needs.reference_temperature)
+    p, r = log_p.exp(), log_r.exp()
+    top = reference.amax(-1)
+    found = {
+        "reference_max": top,
+        "reference_log_mass": torch.logsumexp((reference - top[:, None]) / needs.reference_temperature, -1),
+    }
+    if needs.forward_kl:
+        found["forward_kl"] = (r * (log_r - log_p)).sum(-1)
+    if needs.reverse_kl:
+        found["reverse_kl"] = (p * (log_p - log_r)).sum(-1)
+    if needs.mixture is not None:
+        log_m = (needs.mixture * r + (1 - needs.mixture) * p).log().clamp(min=-1e18)
+        found["mixture_kl"] = (p * (log_p - log_m)).sum(-1)
+        found["reference_mixture_kl"] = (r * (log_r - log_m)).sum(-1)
+    if needs.power is not None:
+        found["power_sum"] = (needs.power * log_r + (1 - needs.power) * log_p).exp().sum(-1)
+    return found
 
 
 def _head(rows: Rows, count: int) -> Rows:

@@ -18,5 +18,5 @@ class CrossEntropy(Term, name="ce"):
     def coefficients(self, rows: Rows) -> Coefficients:
         return row_weight(1.0)
 
-    def reference(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
+    def exact(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
         return target_nll(logits, targets)

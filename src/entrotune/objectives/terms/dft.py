@@ -18,5 +18,5 @@ class Dft(Term, name="dft"):
     def coefficients(self, rows: Rows) -> Coefficients:
         return row_weight((-rows.nll).exp())
 
-    def reference(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
+    def exact(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
         return (-target_nll(frozen, targets)).exp() * target_nll(logits, targets)

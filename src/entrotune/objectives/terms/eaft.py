@@ -29,6 +29,6 @@ class Eaft(Term, name="eaft"):
     def coefficients(self, rows: Rows) -> Coefficients:
         return row_weight(rows.entropy / math.log(self.k))
 
-    def reference(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
+    def exact(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
         p, log_p = log_probabilities(frozen)
         return -(p * log_p).sum(-1) / math.log(self.k) * target_nll(logits, targets)

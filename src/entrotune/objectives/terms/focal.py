@@ -8,6 +8,9 @@ from torch import Tensor
 from entrotune.objectives.rows import Coefficients, Rows, row_weight
 from entrotune.objectives.term import Term, as_number, require, target_nll
 
+# The smallest normal float32.
+SMALLEST = 2.0**-126
+
 
 @dataclass(frozen=True)
 class Focal(Term, name="focal"):
@@ -27,11 +30,11 @@ class Focal(Term, name="focal"):
         slope = self.gamma * miss ** (self.gamma - 1) * (1 - miss) * rows.nll
         return row_weight(miss**self.gamma + slope)
 
-    def reference(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
+    def exact(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
         nll = target_nll(logits, targets)
         return _miss(nll) ** self.gamma * nll
 
 
 def _miss(nll: Tensor) -> Tensor:
     """1 − p_y, kept above 0 so that a power below 1 has a finite slope."""
-    return (-torch.expm1(-nll)).clamp(min=torch.finfo(nll.dtype).tiny)
+    return (-torch.expm1(-nll)).clamp(min=SMALLEST)

@@ -42,7 +42,7 @@ class Gem(Term, name="gem"):
             return Coefficients(bw=1.0, c=rows.weighted_mass)
         return Coefficients(b=1.0, c=1.0)
 
-    def reference(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
+    def exact(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
         q = torch.softmax(frozen / self.beta, dim=-1)
         gap = logits - logits.gather(-1, targets[:, None])
         weight = torch.sigmoid(0.01 * (frozen - frozen.gather(-1, targets[:, None]))) if self._weighted else 1.0

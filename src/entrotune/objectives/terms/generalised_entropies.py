@@ -40,7 +40,7 @@ class Tsallis(_OfOrder, name="tsallis"):
         slope = self.q * self.log_power_sum(rows).exp() / (self.q - 1)
         return Coefficients(a0=slope, b=-slope)
 
-    def reference(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
+    def exact(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
         return (1 - _power_sum(logits, self.q)) / (self.q - 1)
 
 
@@ -55,7 +55,7 @@ class Renyi(_OfOrder, name="renyi"):
         slope = self.q / (1 - self.q)
         return Coefficients(a0=-slope, b=slope)
 
-    def reference(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
+    def exact(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
         return _power_sum(logits, self.q).log() / (1 - self.q)
 
 

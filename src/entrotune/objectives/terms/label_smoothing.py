@@ -30,6 +30,6 @@ class LabelSmoothing(Term, name="label_smoothing"):
     def coefficients(self, rows: Rows) -> Coefficients:
         return Coefficients(a0=1.0, c=1 - self.eps, k=-self.eps / rows.vocabulary)
 
-    def reference(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
+    def exact(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
         spread = -logits.log_softmax(-1).mean(-1)
         return (1 - self.eps) * target_nll(logits, targets) + self.eps * spread

@@ -25,6 +25,6 @@ class Power(Term, name="power"):
     def coefficients(self, rows: Rows) -> Coefficients:
         return row_weight((-self.k * rows.nll).exp())
 
-    def reference(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
+    def exact(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
         p = (-target_nll(logits, targets)).exp()
         return (1 - p**self.k) / self.k

@@ -21,7 +21,7 @@ class Varentropy(Term, name="varentropy"):
         h = rows.entropy
         return Coefficients(a0=2 * h + h**2 - rows.varentropy, a1=2 * (1 + h), a2=1.0)
 
-    def reference(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
+    def exact(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
         p, log_p = log_probabilities(logits)
         entropy = -(p * log_p).sum(-1, keepdim=True)
         return (p * (log_p + entropy) ** 2).sum(-1)

@@ -19,5 +19,5 @@ class ZLoss(Term, name="z_loss"):
     def coefficients(self, rows: Rows) -> Coefficients:
         return Coefficients(a0=2 * rows.lse)
 
-    def reference(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
+    def exact(self, logits: Tensor, targets: Tensor, frozen: Tensor) -> Tensor:
         return torch.logsumexp(logits, dim=-1) ** 2

@@ -1,0 +1,88 @@
+"""The rows of a chunk in plain PyTorch, on any device.
+
+Shapes: C rows of the chunk, B rows of a block, V vocabulary.
+"""
+
+import torch
+from torch import Tensor
+
+from entrotune.kernels.plan import Head, Plan, Stream
+from entrotune.kernels.row_pass import RowPass
+from entrotune.objectives import Rows
+
+# A block of rows is sized to stay in a processor's cache between passes; a GPU wants all the rows it can get.
+CPU_BLOCK_BYTES = 4 << 20
+
+
+class TorchRows:
+    """Statistics and gradient of a chunk, block by block.
+
+    Args:
+        plan: of the call.
+        stream: the model's; its head says what happens to the products.
+        reference: the reference's, where there is one.
+        chunk: rows of the largest chunk.
+    """
+
+    def __init__(self, plan: Plan, stream: Stream, reference: Stream | None, chunk: int) -> None:
+        self.plan, self.stream, self.reference = plan, stream, reference
+        vocabulary, device = stream.weight.shape[0], stream.hidden.device
+        on_cpu = device.type == "cpu"
+        self.block = min(chunk, max(1, CPU_BLOCK_BYTES // (vocabulary * 4))) if on_cpu else chunk
+        impossible = stream.bias is not None and bool(torch.isneginf(stream.bias).any())
+        like = torch.empty(0, dtype=plan.stats_dtype, device=device)
+        self.row_pass = RowPass(plan.objective, vocabulary, self.block, like, has_impossible=impossible)
+
+    @staticmethod
+    def beside(plan: Plan) -> int:
+        """Bytes an entry of a row takes in buffers of this backend; on a CPU those are a block's and do not count."""
+        on_gpu = torch.float32.itemsize * RowPass.buffers_needed(plan.objective.needs)
+        return 0 if plan.device.type == "cpu" else on_gpu
+
+    def __call__(
+        self, products_CV: Tensor, reference_CV: Tensor | None, targets_C: Tensor, stats: Tensor, grad_CV: Tensor
+    ) -> None:
+        """Statistics [6, C] and the gradient with respect to the products, which are overwritten."""
+        for low in range(0, products_CV.shape[0], self.block):
+            rows = slice(low, low + self.block)
+            other = None if reference_CV is None else reference_CV[rows]
+            self._block(products_CV[rows], other, targets_C[rows], stats[:, rows], grad_CV[rows])
+
+    def _block(
+        self, logits_BV: Tensor, reference_BV: Tensor | None, targets_B: Tensor, stats: Tensor, grad_BV: Tensor
+    ) -> None:
+        head = self.stream.head
+        slope = _to_logits(logits_BV, self.stream.bias, head, with_slope=self.plan.any_grad)
+        if reference_BV is not None:
+            assert self.reference is not None
+            _to_logits(reference_BV, self.reference.bias, self.reference.head, with_slope=False)
+        rows = self.row_pass.statistics(logits_BV, targets_B, reference_BV)
+        torch.stack(_kept(self.plan, rows), out=stats)
+        if not self.plan.any_grad:
+            return
+        self.row_pass.gradient(rows, targets_B, grad_BV)
+        if slope is not None:
+            grad_BV.mul_(slope)
+        if head.scale != head.temperature:
+            grad_BV.mul_(head.scale / head.temperature)
+
+
+def _kept(plan: Plan, rows: Rows) -> list[Tensor]:
+    value = plan.objective.value(rows)
+    return [value, rows.max_logit, rows.log_mass, rows.target_gap, rows.entropy, rows.varentropy]
+
+
+def _to_logits(products_BV: Tensor, bias: Tensor | None, head: Head, *, with_slope: bool) -> Tensor | None:
+    """Turn products into logits, in place; return the slope of the soft cap where asked for and where there is one."""
+    if bias is not None:
+        products_BV.add_(bias)
+    if head.scale != 1.0:
+        products_BV.mul_(head.scale)
+    slope = None
+    if head.softcap is not None:
+        products_BV.div_(head.softcap).tanh_()
+        slope = 1 - products_BV.square() if with_slope else None
+        products_BV.mul_(head.softcap)
+    if head.temperature != 1.0:
+        products_BV.div_(head.temperature)
+    return slope

@@ -1,0 +1,39 @@
+"""Whether the Triton backend can run, without importing Triton where it is not asked for."""
+
+import importlib.util
+import os
+from typing import Any
+
+import torch
+
+from entrotune.errors import UserError
+from entrotune.kernels.plan import Plan
+
+
+def triton_runs(plan: Plan) -> bool:
+    """Whether `auto` may choose Triton: on CUDA, where it is installed, for less than float64."""
+    return plan.device.type == "cuda" and plan.stats_dtype == torch.float32 and _installed()
+
+
+def triton_rows(plan: Plan) -> Any:
+    """The Triton backend's class of row kernels.
+
+    Raises:
+        UserError: Triton is not installed, or cannot do what the plan asks.
+    """
+    if not _installed():
+        raise UserError("the triton backend needs Triton: pip install triton (Linux), or use backend='torch'")
+    if plan.stats_dtype == torch.float64:
+        raise UserError("the triton backend has no float64; use backend='torch' or 'reference'")
+    if plan.device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        raise UserError(
+            f"the triton backend needs CUDA, not {plan.device.type}; use backend='torch' "
+            "(TRITON_INTERPRET=1 runs the kernels in Triton's interpreter, for tests)"
+        )
+    from entrotune.kernels.triton_rows import TritonRows
+
+    return TritonRows
+
+
+def _installed() -> bool:
+    return importlib.util.find_spec("triton") is not None

@@ -1,0 +1,367 @@
+"""The row kernel: one program a row takes statistics, works out coefficients and writes the gradient.
+
+The row is read twice: from memory for the statistics and, mostly from the cache, for the gradient. With a mixture of a
+reference it is read once more in between. u = z − max z; sums are kept per lane, about the running maximum.
+"""
+
+import triton
+import triton.language as tl
+
+from entrotune.kernels.triton_math import tanh
+
+# Where maxima start and what −inf becomes: exp() of it is 0, its square is finite, and 0 times either is 0. A row's
+# entries that stand before its first possible one count 1 each, until the maximum rises from here and wipes them out.
+LOWEST = tl.constexpr(-1e18)
+
+
+@triton.jit
+def load_logits(
+    products,
+    bias,
+    cols,
+    vocabulary,
+    scale,
+    softcap,
+    inverse,
+    HAS_BIAS: tl.constexpr,
+    HAS_CAP: tl.constexpr,
+    HAS_SCALE: tl.constexpr,
+):
+    """Logits of some columns, LOWEST beyond the vocabulary and for −inf, and what the soft cap bends them to in −1 … 1.
+
+    softcap(x) = cap·tanh(x / cap) of (products + bias)·scale, times `inverse`, the inverse temperature.
+    """
+    inside = cols < vocabulary
+    z = tl.load(products + cols, mask=inside, other=LOWEST).to(tl.float32)
+    if HAS_BIAS:
+        z += tl.load(bias + cols, mask=inside, other=0.0).to(tl.float32)
+    bent = z
+    if HAS_CAP:
+        bent = tanh(z * scale / softcap)
+        z = bent * softcap * inverse
+    elif HAS_SCALE:
+        z *= scale * inverse
+    # float16 has no LOWEST.
+    if HAS_BIAS or HAS_CAP or HAS_SCALE or products.dtype.element_ty == tl.float16:
+        z = tl.where(inside, tl.maximum(z, LOWEST), LOWEST)
+    return z, bent
+
+
+@triton.jit
+def log_mixture(log_p, log_r, weight):
+    """log (w r + (1 − w) P), finite."""
+    return tl.maximum(tl.log(weight * tl.exp(log_r) + (1 - weight) * tl.exp(log_p)), LOWEST)
+
+
+@triton.jit
+def row_kernel(
+    products,
+    grads,
+    bias,
+    reference,
+    reference_bias,
+    targets,
+    stats,
+    row_stride,
+    grad_stride,
+    reference_stride,
+    stats_stride,
+    vocabulary,
+    scale,
+    softcap,
+    reference_scale,
+    reference_softcap,
+    inverse,
+    inverse_tempered,
+    inverse_pair,
+    mixture,
+    power,
+    SCALARS: tl.constexpr,
+    HAS_BIAS: tl.constexpr,
+    HAS_CAP: tl.constexpr,
+    HAS_SCALE: tl.constexpr,
+    HAS_REFERENCE_BIAS: tl.constexpr,
+    HAS_REFERENCE_CAP: tl.constexpr,
+    HAS_REFERENCE_SCALE: tl.constexpr,
+    TEMPERED: tl.constexpr,
+    WEIGHTED: tl.constexpr,
+    MOMENTS: tl.constexpr,
+    REFERENCE: tl.constexpr,
+    PAIR_TEMPERED: tl.constexpr,
+    FORWARD: tl.constexpr,
+    REVERSE: tl.constexpr,
+    MIXTURE: tl.constexpr,
+    POWER: tl.constexpr,
+    GRADIENT: tl.constexpr,
+    USE_P: tl.constexpr,
+    USE_LOG_P: tl.constexpr,
+    USE_Q: tl.constexpr,
+    USE_K: tl.constexpr,
+    USE_M: tl.constexpr,
+    USE_D: tl.constexpr,
+    USE_E: tl.constexpr,
+    USE_F: tl.constexpr,
+    USE_G: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Statistics of a row into `stats`, and its gradient with respect to the products into `grads`.
+
+    `inverse` is 1 / the temperature of the logits, `inverse_tempered` 1 / that of q, `inverse_pair` 1 / that of the
+    comparison with the reference. P is p, or q where PAIR_TEMPERED.
+    """
+    row = tl.program_id(0).to(tl.int64)
+    products += row * row_stride
+    grads += row * grad_stride
+    reference += row * reference_stride
+    lanes = tl.arange(0, BLOCK)
+    target = tl.load(targets + row)
+    at_target = target + tl.zeros([1], tl.int32)
+    target_z, _target_bent = load_logits(
+        products, bias, at_target, vocabulary, scale, softcap, inverse, HAS_BIAS, HAS_CAP, HAS_SCALE
+    )
+    target_z = tl.sum(target_z, 0)
+
+    top = tl.sum(tl.full([1], LOWEST, tl.float32), 0)
+    mass = tl.zeros([BLOCK], tl.float32)
+    first = mass
+    second = mass
+    tempered = mass
+    tempered_first = mass
+    weighted = mass
+    weighted_first = mass
+    total = mass
+    squares = mass
+    other_top = top
+    other_mass = mass
+    forward = mass
+    backward = mass
+    powers = mass
+
+    for start in range(0, vocabulary, BLOCK):
+        cols = start + lanes
+        z, bent = load_logits(products, bias, cols, vocabulary, scale, softcap, inverse, HAS_BIAS, HAS_CAP, HAS_SCALE)
+        if MOMENTS:
+            inside = tl.where(cols < vocabulary, tl.where(z > LOWEST, z, float("-inf")), 0.0)
+            total += inside
+            squares += inside * inside
+        new_top = tl.maximum(top, tl.max(z, 0))
+        rise = new_top - top
+        u = z - new_top
+        e = tl.exp(u)
+        q = e
+        if TEMPERED:
+            q = tl.exp(u * inverse_tempered)
+        old_pair = mass
+        if PAIR_TEMPERED:
+            old_pair = tempered
+        if rise > 0:  # seldom after the first blocks
+            keep = tl.exp(-rise)
+            second = keep * (second - 2 * rise * first + rise * rise * mass)
+            first = keep * (first - rise * mass)
+            mass = keep * mass
+            if TEMPERED:
+                keep_q = tl.exp(-rise * inverse_tempered)
+                tempered_first = keep_q * (tempered_first - rise * tempered)
+                tempered = keep_q * tempered
+                weighted = keep_q * weighted
+                weighted_first = keep_q * weighted_first
+        eu = e * u
+        mass += e
+        first += eu
+        second += eu * u
+        if TEMPERED:
+            tempered += q
+            tempered_first += q * u
+        if WEIGHTED:
+            gap = z - target_z
+            qw = q / (1 + tl.exp(-0.01 * gap))
+            weighted += qw
+            weighted_first += qw * gap
+        if REFERENCE:
+            y, _other_bent = load_logits(
+                reference,
+                reference_bias,
+                cols,
+                vocabulary,
+                reference_scale,
+                reference_softcap,
+                inverse,
+                HAS_REFERENCE_BIAS,
+                HAS_REFERENCE_CAP,
+                HAS_REFERENCE_SCALE,
+            )
+            new_other = tl.maximum(other_top, tl.max(y, 0))
+            other_rise = new_other - other_top
+            v = y - new_other
+            pair = e
+            if PAIR_TEMPERED:
+                pair = q
+            if (rise > 0) | (other_rise > 0):
+                keep_r = tl.exp(-other_rise * inverse_pair)
+                if FORWARD:
+                    forward = keep_r * (forward - (other_rise - rise) * other_mass)
+                if REVERSE:
+                    backward = tl.exp(-rise * inverse_pair) * (backward - (rise - other_rise) * old_pair)
+                if POWER:
+                    powers = tl.exp(-(power * other_rise + (1 - power) * rise) * inverse_pair) * powers
+                other_mass = keep_r * other_mass
+            r = tl.exp(v * inverse_pair)
+            other_mass += r
+            if FORWARD:
+                forward += r * (v - u)
+            if REVERSE:
+                backward += pair * (u - v)
+            if POWER:
+                powers += tl.exp((power * v + (1 - power) * u) * inverse_pair)
+            other_top = new_other
+        top = new_top
+
+    mass_sum = tl.sum(mass, 0)
+    log_mass = tl.log(mass_sum)
+    mean = tl.sum(first, 0) / mass_sum
+    entropy = log_mass - mean
+    varentropy = tl.maximum(tl.sum(second, 0) / mass_sum - mean * mean, 0.0)
+    target_gap = tl.where(target_z > LOWEST, target_z - top, float("-inf"))
+    zero = 0.0 * entropy
+    tempered_log_mass = zero
+    tempered_gap = zero
+    weighted_mass = zero
+    weighted_gap = zero
+    if TEMPERED:
+        tempered_sum = tl.sum(tempered, 0)
+        tempered_log_mass = tl.log(tempered_sum)
+        tempered_gap = tl.sum(tempered_first, 0) / tempered_sum
+        if WEIGHTED:
+            weighted_mass = tl.sum(weighted, 0) / tempered_sum
+            weighted_gap = tl.sum(weighted_first, 0) / tempered_sum
+    other_log_mass = zero
+    forward_kl = zero
+    backward_kl = zero
+    mixture_kl = zero
+    other_mixture_kl = zero
+    power_sum = zero
+    pair_log_mass = log_mass
+    if PAIR_TEMPERED:
+        pair_log_mass = tempered_log_mass
+    if REFERENCE:
+        other_sum = tl.sum(other_mass, 0)
+        other_log_mass = tl.log(other_sum)
+        ratio = pair_log_mass - other_log_mass
+        if FORWARD:
+            forward_kl = tl.maximum(tl.sum(forward, 0) / other_sum * inverse_pair + ratio, 0.0)
+        if REVERSE:
+            pair_sum = tl.exp(pair_log_mass)
+            backward_kl = tl.maximum(tl.sum(backward, 0) / pair_sum * inverse_pair - ratio, 0.0)
+        if POWER:
+            power_sum = tl.sum(powers, 0) * tl.exp(-power * other_log_mass - (1 - power) * pair_log_mass)
+    if MIXTURE:
+        own = tl.zeros([BLOCK], tl.float32)
+        others = own
+        for start in range(0, vocabulary, BLOCK):
+            cols = start + lanes
+            z, bent = load_logits(
+                products, bias, cols, vocabulary, scale, softcap, inverse, HAS_BIAS, HAS_CAP, HAS_SCALE
+            )
+            y, _other_bent = load_logits(
+                reference,
+                reference_bias,
+                cols,
+                vocabulary,
+                reference_scale,
+                reference_softcap,
+                inverse,
+                HAS_REFERENCE_BIAS,
+                HAS_REFERENCE_CAP,
+                HAS_REFERENCE_SCALE,
+            )
+            log_p = (z - top) * inverse_pair - pair_log_mass
+            log_r = (y - other_top) * inverse_pair - other_log_mass
+            log_m = log_mixture(log_p, log_r, mixture)
+            own += tl.exp(log_p) * (log_p - log_m)
+            others += tl.exp(log_r) * (log_r - log_m)
+        mixture_kl = tl.maximum(tl.sum(own, 0), 0.0)
+        other_mixture_kl = tl.maximum(tl.sum(others, 0), 0.0)
+
+    value, a0, a1, a2, b, bw, c, k, m, d, e_, f, g_ = SCALARS(
+        top,
+        log_mass,
+        target_gap,
+        entropy,
+        varentropy,
+        tempered_log_mass,
+        tempered_gap,
+        weighted_mass,
+        weighted_gap,
+        tl.sum(total, 0),
+        tl.sum(squares, 0),
+        other_top,
+        other_log_mass,
+        forward_kl,
+        backward_kl,
+        mixture_kl,
+        other_mixture_kl,
+        power_sum,
+    )
+    stats += row
+    tl.store(stats, value)
+    tl.store(stats + stats_stride, top)
+    tl.store(stats + 2 * stats_stride, log_mass)
+    tl.store(stats + 3 * stats_stride, target_gap)
+    tl.store(stats + 4 * stats_stride, entropy)
+    tl.store(stats + 5 * stats_stride, varentropy)
+
+    if GRADIENT:
+        outer = scale * inverse
+        blocks = tl.cdiv(vocabulary, BLOCK)
+        for index in range(blocks):
+            # Backwards: the end of the row was read last, so it is still near.
+            cols = (blocks - 1 - index) * BLOCK + lanes
+            z, bent = load_logits(
+                products, bias, cols, vocabulary, scale, softcap, inverse, HAS_BIAS, HAS_CAP, HAS_SCALE
+            )
+            u = z - top
+            grad = tl.zeros([BLOCK], tl.float32)
+            if USE_P:
+                log_p = u - log_mass
+                grad = tl.exp(log_p) * a0
+                if USE_LOG_P:
+                    grad = tl.exp(log_p) * (a0 + log_p * (a1 + a2 * log_p))
+            if USE_Q:
+                share = b
+                if WEIGHTED:
+                    share = b + bw / (1 + tl.exp(-0.01 * (z - target_z)))
+                grad += tl.exp(u * inverse_tempered - tempered_log_mass) * share
+            if USE_D or USE_E or USE_F or USE_G:
+                y, _other_bent = load_logits(
+                    reference,
+                    reference_bias,
+                    cols,
+                    vocabulary,
+                    reference_scale,
+                    reference_softcap,
+                    inverse,
+                    HAS_REFERENCE_BIAS,
+                    HAS_REFERENCE_CAP,
+                    HAS_REFERENCE_SCALE,
+                )
+                log_r = (y - other_top) * inverse_pair - other_log_mass
+                log_pair = u * inverse_pair - pair_log_mass
+                if USE_D:
+                    grad += d * tl.exp(log_r)
+                if USE_E:
+                    grad += e_ * tl.exp(log_pair) * (log_pair - log_r)
+                if USE_F:
+                    grad += f * tl.exp(log_pair) * (log_pair - log_mixture(log_pair, log_r, mixture))
+                if USE_G:
+                    grad += g_ * tl.exp(power * log_r + (1 - power) * log_pair)
+            if USE_K:
+                grad += k
+            if USE_M:
+                grad += m * z
+            if target // BLOCK == blocks - 1 - index:
+                grad -= tl.where(cols == target, c, 0.0)
+            if HAS_CAP:
+                grad *= 1 - bent * bent
+            if HAS_CAP or HAS_SCALE:
+                grad *= outer
+            tl.store(grads + cols, grad.to(grads.dtype.element_ty), mask=cols < vocabulary)

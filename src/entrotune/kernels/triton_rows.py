@@ -1,0 +1,113 @@
+"""The rows of a chunk by one Triton kernel.
+
+Shapes: C rows of the chunk, V vocabulary.
+"""
+
+import contextlib
+from typing import Any
+
+import torch
+import triton
+from torch import Tensor
+
+from entrotune.kernels.plan import Plan, Stream
+from entrotune.kernels.triton_kernels import row_kernel
+from entrotune.kernels.triton_scalars import compile_scalars
+
+# Columns that one program holds at a time, and the entries that a warp holds: one load of 16 bytes a thread in half
+# precision.
+LARGEST_BLOCK = 4096
+ENTRIES_A_WARP = 256
+MOST_WARPS = 16
+
+
+class TritonRows:
+    """Statistics and gradient of a chunk, one program a row.
+
+    Args:
+        plan: of the call.
+        stream: the model's; its head says what happens to the products.
+        reference: the reference's, where there is one.
+        chunk: rows of the largest chunk.
+    """
+
+    def __init__(self, plan: Plan, stream: Stream, reference: Stream | None, chunk: int) -> None:
+        vocabulary, needs = stream.weight.shape[0], plan.objective.needs
+        self.stream, self.reference = stream, reference
+        scalars = compile_scalars(plan.objective, vocabulary)
+        used = scalars.used
+        pair = needs.reference_temperature or 1.0
+        block = min(LARGEST_BLOCK, triton.next_power_of_2(vocabulary))
+        self.options: dict[str, Any] = {
+            "SCALARS": scalars.function,
+            "HAS_BIAS": stream.bias is not None,
+            "HAS_CAP": stream.head.softcap is not None,
+            "HAS_SCALE": stream.head.scale != stream.head.temperature,
+            "HAS_REFERENCE_BIAS": reference is not None and reference.bias is not None,
+            "HAS_REFERENCE_CAP": reference is not None and reference.head.softcap is not None,
+            "HAS_REFERENCE_SCALE": reference is not None and reference.head.scale != reference.head.temperature,
+            "TEMPERED": needs.temperature is not None,
+            "WEIGHTED": needs.sigmoid_weights,
+            "MOMENTS": needs.logit_sum or needs.logit_squares,
+            "REFERENCE": needs.reference,
+            "PAIR_TEMPERED": pair != 1.0,
+            "FORWARD": needs.forward_kl,
+            "REVERSE": needs.reverse_kl,
+            "MIXTURE": needs.mixture is not None,
+            "POWER": needs.power is not None,
+            "GRADIENT": plan.any_grad,
+            "USE_P": bool(used & {"a0", "a1", "a2"}),
+            "USE_LOG_P": bool(used & {"a1", "a2"}),
+            "USE_Q": bool(used & {"b", "bw"}),
+            **{f"USE_{name.upper()}": name in used for name in "kmdefg"},
+            "BLOCK": block,
+            "num_warps": max(1, min(MOST_WARPS, block // ENTRIES_A_WARP)),
+        }
+        self.numbers = (
+            1 / stream.head.temperature,
+            1 / (needs.temperature or 1.0),
+            1 / pair,
+            needs.mixture or 0.0,
+            needs.power or 0.0,
+        )
+
+    @staticmethod
+    def beside(plan: Plan) -> int:
+        """No buffers of its own."""
+        return 0
+
+    def __call__(
+        self, products_CV: Tensor, reference_CV: Tensor | None, targets_C: Tensor, stats: Tensor, grad_CV: Tensor
+    ) -> None:
+        """Statistics [6, C] and, where wanted, the gradient with respect to the products."""
+        head, other = self.stream.head, self.reference
+        reference = products_CV if reference_CV is None else reference_CV
+        bias = products_CV if self.stream.bias is None else self.stream.bias
+        other_bias = bias if other is None or other.bias is None else other.bias
+        count, vocabulary = products_CV.shape
+        with _on(products_CV.device):
+            row_kernel[(count,)](
+                products_CV,
+                grad_CV,
+                bias,
+                reference,
+                other_bias,
+                targets_C,
+                stats,
+                products_CV.stride(0),
+                grad_CV.stride(0),
+                reference.stride(0),
+                stats.stride(0),
+                vocabulary,
+                head.scale,
+                head.softcap or 1.0,
+                1.0 if other is None else other.head.scale,
+                1.0 if other is None else other.head.softcap or 1.0,
+                *self.numbers,
+                **self.options,
+            )
+
+
+def _on(device: torch.device) -> Any:
+    """Launches go to the current device, which need not be that of the tensors."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
