@@ -11,49 +11,77 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 if TYPE_CHECKING:
     from entrotune.errors import UserError
     from entrotune.evaluation.evaluate import evaluate
+    from entrotune.experiments.analyze import analyze_correctness, analyze_models
     from entrotune.experiments.compare import compare
     from entrotune.experiments.compare_config import CompareConfig
+    from entrotune.experiments.curriculum import curriculum
+    from entrotune.experiments.curriculum_config import CurriculumConfig
     from entrotune.experiments.demo import demo
+    from entrotune.experiments.diffuse import diffuse
     from entrotune.experiments.doctor import doctor
     from entrotune.experiments.report import report
     from entrotune.experiments.train import train
-    from entrotune.kernels import linear_objective
+    from entrotune.kernels import Reference, linear_objective
     from entrotune.models import load_model
     from entrotune.objectives import Objective, RowStats
+    from entrotune.scoring.folder import read_scores
+    from entrotune.scoring.order import order
+    from entrotune.scoring.score import score
     from entrotune.training import EntropicTrainer, TrainConfig
+    from entrotune.training.distribution import DiffuseConfig
 
 # Public name → module. Loaded on first use, so that `entrotune --help` does not wait for torch.
 _PUBLIC = {
     "CompareConfig": "entrotune.experiments.compare_config",
+    "CurriculumConfig": "entrotune.experiments.curriculum_config",
+    "DiffuseConfig": "entrotune.training.distribution",
     "EntropicTrainer": "entrotune.training",
     "Objective": "entrotune.objectives",
+    "Reference": "entrotune.kernels",
     "RowStats": "entrotune.objectives",
     "TrainConfig": "entrotune.training",
     "UserError": "entrotune.errors",
+    "analyze_correctness": "entrotune.experiments.analyze",
+    "analyze_models": "entrotune.experiments.analyze",
     "compare": "entrotune.experiments.compare",
+    "curriculum": "entrotune.experiments.curriculum",
     "demo": "entrotune.experiments.demo",
+    "diffuse": "entrotune.experiments.diffuse",
     "doctor": "entrotune.experiments.doctor",
     "evaluate": "entrotune.evaluation",
     "linear_objective": "entrotune.kernels",
     "load_model": "entrotune.models",
+    "order": "entrotune.scoring.order",
+    "read_scores": "entrotune.scoring.folder",
     "report": "entrotune.experiments.report",
+    "score": "entrotune.scoring.score",
     "train": "entrotune.experiments.train",
 }
 
 __all__ = [
     "CompareConfig",
+    "CurriculumConfig",
+    "DiffuseConfig",
     "EntropicTrainer",
     "Objective",
+    "Reference",
     "RowStats",
     "TrainConfig",
     "UserError",
+    "analyze_correctness",
+    "analyze_models",
     "compare",
+    "curriculum",
     "demo",
+    "diffuse",
     "doctor",
     "evaluate",
     "linear_objective",
     "load_model",
+    "order",
+    "read_scores",
     "report",
+    "score",
     "train",
 ]
 __version__ = "0.1.0"

@@ -247,10 +247,10 @@ def test_a_source_that_does_not_exist(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_files_of_no_known_kind(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("hello")
+    (tmp_path / "a.pdf").write_text("hello")
     (tmp_path / "a.parquet").write_text("hello")
     with pytest.raises(UserError, match=r"no ending that is known; expected a file ending in \.jsonl"):
-        load_rows(tmp_path / "a.txt")
+        load_rows(tmp_path / "a.pdf")
     with pytest.raises(UserError, match="cannot be read as parquet"):
         load_rows(tmp_path / "a.parquet")
     (tmp_path / "empty").mkdir()

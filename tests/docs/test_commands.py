@@ -8,7 +8,7 @@ import yaml
 
 from docs.pages import PAGES, ROOT, commands, name
 from entrotune.cli.arguments import parse
-from entrotune.cli.commands import EXAMPLES, SUMMARIES, load
+from entrotune.cli.commands import EXAMPLES, PARTS, SUMMARIES, load, named
 from entrotune.cli.main import main
 from entrotune.training import TrainConfig
 
@@ -37,17 +37,21 @@ def test_command_parses(text: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(arguments) == 0
         return
     assert arguments[0] in SUMMARIES
+    which, rest = named(arguments)
+    if which in PARTS:
+        assert main(arguments) == 0
+        return
     if "--help" in arguments or "--print_config" in arguments:
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code in (0, None)
         assert capsys.readouterr().out
         return
-    command = load(arguments[0])
+    command = load(which)
     values = parse(
-        arguments[0],
+        which,
         command.target,
-        arguments[1:],
+        rest,
         description="",
         positional=command.positional is not None,
         plans=command.plans,
@@ -59,5 +63,6 @@ def test_command_parses(text: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_command_is_shown() -> None:
-    shown = {shlex.split(text, comments=True)[1] for _, _, text in LINES}
-    assert set(SUMMARIES) <= shown
+    shown = {named(shlex.split(text, comments=True)[1:])[0] for _, _, text in LINES}
+    parts = {f"{name} {part}" for name, own in PARTS.items() for part in own}
+    assert (set(SUMMARIES) | parts) <= shown | set(PARTS)

@@ -3,19 +3,24 @@
 import dataclasses
 import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import entrotune
 from docs.pages import PAGES, ROOT, name
-from entrotune import CompareConfig
+from entrotune import CompareConfig, CurriculumConfig
 from entrotune.cli.commands import SUMMARIES
 from entrotune.data import FORMAT_NAMES
 from entrotune.evaluation import evaluate
+from entrotune.experiments.analyze import analyze_correctness, analyze_models
 from entrotune.measures import METRICS
 from entrotune.objectives import TERMS, Objective
 from entrotune.objectives.term import signature
+from entrotune.scoring.folder import schema
+from entrotune.scoring.order import order
+from entrotune.scoring.score import score
 from entrotune.training import TrainConfig
 
 DOCS = ROOT / "docs"
@@ -62,12 +67,29 @@ def test_every_command_has_a_section(command: str) -> None:
     [
         ("train", {field.name for field in dataclasses.fields(TrainConfig)}),
         ("compare", {field.name for field in dataclasses.fields(CompareConfig)}),
+        ("order", set(inspect.signature(order).parameters) - {"dry_run"}),
+        ("curriculum", {field.name for field in dataclasses.fields(CurriculumConfig)}),
         ("evaluate", set(inspect.signature(evaluate).parameters) - {"dry_run", "progress"}),
     ],
 )
 def test_every_field_is_described(title: str, fields: set[str]) -> None:
     text = section(read("commands.md"), title).split("### ")[0]
     assert table_fields(text) == fields
+
+
+@pytest.mark.parametrize(("title", "function"), [("Models", analyze_models), ("Correctness", analyze_correctness)])
+def test_every_option_of_an_analysis_is_described(title: str, function: Callable[..., object]) -> None:
+    text = section(read("analysis.md"), title).split("### ")[0]
+    assert table_fields(text) == set(inspect.signature(function).parameters) - {"dry_run", "progress"}
+
+
+def test_every_option_and_column_of_scores_is_described() -> None:
+    text = read("scoring.md")
+    options = table_fields(section(text, "Options").replace("(#", ""))
+    # The data itself is given without a name.
+    assert options == set(inspect.signature(score).parameters) - {"data", "dry_run", "progress"}
+    described = table_fields(section(text, "The score folder"))
+    assert set(schema(per_token=True, top_k=5).names) <= described
 
 
 @pytest.mark.parametrize("metric", [metric for metric in METRICS if not metric.startswith("distinct_")])

@@ -14,8 +14,9 @@ RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 
 
 def command_of(recipe: Path) -> str:
-    """`compare` for a recipe that holds one of training, else `train`."""
-    return "compare" if "train" in yaml.safe_load(recipe.read_text(encoding="utf-8")) else "train"
+    """`compare` for a recipe that holds one of training, `curriculum` for one with schedules, else `train`."""
+    fields = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    return "compare" if "train" in fields else "curriculum" if "schedules" in fields else "train"
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)

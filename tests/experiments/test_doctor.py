@@ -13,13 +13,15 @@ def _check(found: dict, name: str) -> dict:
     return next(check for check in found["checks"] if check["name"] == name)
 
 
-@pytest.mark.parametrize("objective", ["ce - 0.1*entropy", "gem(beta=0.7)", "focal(gamma=2) + 0.1*varentropy"])
+@pytest.mark.parametrize(
+    "objective", ["ce - 0.1*entropy", "gem(beta=0.7)", "focal(gamma=2) + 0.1*varentropy", "ce + 0.1*kl(ref)"]
+)
 def test_a_sound_installation(objective: str) -> None:
     found = doctor(objective=objective)
     assert found["objective"] == objective
-    names = ["versions", "device", "embedded model", "chat data", "disk", "gradient", "training"]
+    names = ["versions", "device", "embedded model", "chat data", "disk", "gradient", "gpu kernel", "training"]
     assert [check["name"] for check in found["checks"]] == names
-    for name in ("versions", "device", "chat data", "gradient", "training"):
+    for name in ("versions", "device", "chat data", "gradient", "gpu kernel", "training"):
         assert _check(found, name)["ok"], _check(found, name)
     assert "torch" in _check(found, "versions")["found"]
     assert "relative error" in _check(found, "gradient")["found"]

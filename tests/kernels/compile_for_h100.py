@@ -1,4 +1,4 @@
-"""Compile the row kernel for compute capability 9.0 and print the bytes of stack it spills, for each objective."""
+"""Compile the kernels for compute capability 9.0 and print the bytes of stack they spill, for each objective."""
 
 import re
 import subprocess
@@ -14,7 +14,8 @@ from triton.compiler import ASTSource
 
 from entrotune.kernels.plan import Head, Plan, Stream
 from entrotune.kernels.triton_kernels import row_kernel
-from entrotune.kernels.triton_rows import TritonRows
+from entrotune.kernels.triton_rows import TritonRows, launch_shape
+from entrotune.kernels.triton_statistics import statistics_kernel
 from entrotune.objectives import Objective
 
 POINTERS = {"products", "grads", "reference", "bias", "reference_bias"}
@@ -36,16 +37,27 @@ def compiled(objective: str, softcap: float | None) -> Any:
         device=torch.device("cuda"),
     )
     rows = TritonRows(plan, stream, stream if plan.objective.needs.reference else None, 128)
-    options = dict(rows.options)
-    launch = {name: options.pop(name) for name in list(options) if name not in row_kernel.arg_names}
-    names = row_kernel.arg_names
+    return built(row_kernel, rows.options, "bf16")
+
+
+def statistics(softcap: float | None) -> Any:
+    """The kernel that only takes statistics, of float32 logits."""
+    options = {"HAS_BIAS": False, "HAS_CAP": softcap is not None, "HAS_SCALE": False, **launch_shape(128256)}
+    return built(statistics_kernel, options, "fp32")
+
+
+def built(kernel: Any, options: dict[str, Any], precision: str) -> Any:
+    """Machine code of a kernel for logits of a precision."""
+    launch = {name: value for name, value in options.items() if name not in kernel.arg_names}
+    options = {name: value for name, value in options.items() if name in kernel.arg_names}
+    names = kernel.arg_names
     types = dict.fromkeys(names, "fp32")
     types |= {name: "i32" for name in names if name.endswith("stride") or name == "vocabulary"}
-    types |= (
-        dict.fromkeys(POINTERS, "*bf16") | {"targets": "*i64", "stats": "*fp32"} | dict.fromkeys(options, "constexpr")
-    )
+    types |= {name: f"*{precision}" for name in names if name in POINTERS}
+    types |= {"targets": "*i64", "stats": "*fp32"} | ({"above": "*i32"} if "above" in names else {})
+    types |= dict.fromkeys(options, "constexpr")
     aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if types[name][0] in "*i"}
-    source = ASTSource(row_kernel, types, {(names.index(name),): value for name, value in options.items()}, aligned)
+    source = ASTSource(kernel, types, {(names.index(name),): value for name, value in options.items()}, aligned)
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=launch)
 
 
@@ -60,6 +72,7 @@ def stack_bytes(cubin: bytes) -> str:
     return re.findall(r"STACK:(\d+)", told)[0]
 
 
-for objective in sys.argv[1:]:
-    for softcap in (None, 30.0):
+for softcap in (None, 30.0):
+    print(f"statistics {softcap}\t{stack_bytes(statistics(softcap).asm['cubin'])}", flush=True)
+    for objective in sys.argv[1:]:
         print(f"{objective} {softcap}\t{stack_bytes(compiled(objective, softcap).asm['cubin'])}", flush=True)

@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -272,20 +270,21 @@ def test_tensorboard_writes_into_the_run_folder(
     assert list((tmp_path / "board").glob("events.*"))
 
 
-@pytest.mark.heavy
-def test_two_processes_write_one_run(recipe: Recipe, tmp_path: Path) -> None:
-    one, two = recipe("one", method="full"), recipe("two", method="full", batch_size=2)
-    record = run_training(one)
-    script = tmp_path / "run.py"
-    script.write_text(
-        "import json, sys\nfrom entrotune.training import TrainConfig, run_training\n"
-        "run_training(TrainConfig(**json.loads(sys.argv[1])))\n"
-    )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
-    subprocess.run([*command, json.dumps(two.to_dict())], check=True, timeout=300)
-    found = read(two, "run.json")
-    assert (found["status"], found["steps"], found["tokens"]) == ("finished", record["steps"], record["tokens"])
-    # Sums over two ranks round differently.
-    assert found["start_nll"] == pytest.approx(record["start_nll"], rel=1e-6)
-    assert len(metrics(two.out)) == len(metrics(one.out))
-    assert leftovers(two.out) == []
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_reference_is_the_model_as_it_was(recipe: Recipe, method: str) -> None:
+    config = recipe(method=method, objective="ce + 0.5*kl(ref)", learning_rate=0.05)
+    record = run_training(config)
+    assert ("reference" in record) == (method == "full")
+    rows = metrics(Path(config.out))
+    assert rows[1]["coefficients"] == {"ce": 1.0, "kl(ref)": 0.5}
+    # Validation has no dropout, so the untouched model is its own reference.
+    divergence = [row["loss"] - row["nll"] for row in rows if row["split"] == "validation"]
+    assert divergence[0] == pytest.approx(0.0, abs=1e-6)
+    assert divergence[-1] > 1e-5
+
+
+def test_a_reference_that_nothing_compares_with_is_refused(recipe: Recipe) -> None:
+    config = recipe(objective="ce", reference="smollm2-135m", out="runs/refused")
+    with pytest.raises(UserError, match="compares with none; leave it out"):
+        run_training(config)
+    assert not Path(config.out).exists()

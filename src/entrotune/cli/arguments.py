@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import inspect
+import json
 import re
 import types
 import typing
@@ -39,7 +40,10 @@ def parse(
     """
     kinds = option_types(target)
     switches = {f"--{key}" for key, kind in kinds.items() if kind is bool} | ({"--dry_run"} if plans else set())
-    arguments = _with_negatives(_with_values([_underscored(argument) for argument in arguments], switches))
+    if positional:
+        arguments = _one_list(arguments, next(iter(kinds.values())))
+    arguments = [_underscored(argument) for argument in arguments]
+    arguments = _with_negatives(_with_values(_with_lists(arguments, kinds), switches))
     planning = [argument.partition("=")[2].lower() for argument in arguments if argument.startswith("--dry_run=")]
     if wrong := [value for value in planning if plans and value not in ("true", "false")]:
         raise UserError(f"--dry-run: expected true or false, got {wrong[0]}")
@@ -69,6 +73,33 @@ def option_types(target: Any) -> dict[str, Any]:
     return found
 
 
+def _one_list(arguments: Sequence[str], kind: Any) -> list[str]:
+    """`A B --out C` → `["A", "B"] --out C`, where the argument that stands alone is a list."""
+    origin = typing.get_origin(kind)
+    if not (isinstance(origin, type) and issubclass(origin, Sequence)):
+        return list(arguments)
+    stop = next((at for at, argument in enumerate(arguments) if argument.startswith("-")), len(arguments))
+    alone = arguments[:stop]
+    return [*([json.dumps(list(alone))] if alone else []), *arguments[stop:]]
+
+
+def _with_lists(arguments: Sequence[str], kinds: Mapping[str, Any]) -> list[str]:
+    """`--targets A B` → `--targets ["A", "B"]`, for options that are lists of texts; what is JSON already stays."""
+    lists = {f"--{key}" for key, kind in kinds.items() if kind == list[str]}
+    joined: list[str] = []
+    at = 0
+    while at < len(arguments):
+        joined.append(arguments[at])
+        at += 1
+        if arguments[at - 1] not in lists:
+            continue
+        stop = next((end for end in range(at, len(arguments)) if arguments[end].startswith("-")), len(arguments))
+        values = list(arguments[at:stop])
+        joined += values if not values or values[0].lstrip().startswith("[") else [json.dumps(values)]
+        at = stop
+    return joined
+
+
 class _Formatter(DefaultHelpFormatter):
     """Keeps the line breaks of the examples."""
 
@@ -79,7 +110,7 @@ class _Formatter(DefaultHelpFormatter):
 def _parser(name: str, target: Any, description: str, *, positional: bool) -> ArgumentParser:
     parser = ArgumentParser(
         prog=f"entrotune {name}",
-        usage=f"entrotune {name} {'SOURCE ' if positional else ''}[options]",
+        usage=f"entrotune {name} {next(iter(option_types(target))).upper() + ' ' if positional else ''}[options]",
         description=description,
         formatter_class=_Formatter,
         default_env=False,

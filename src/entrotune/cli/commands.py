@@ -1,7 +1,7 @@
 """The commands: what each is called with, and how its result is shown."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,21 @@ SUMMARIES = {
     "train": "fine-tune a model with any objective",
     "compare": "several objectives from one start: quality against diversity, with a report",
     "evaluate": "quality and diversity of one model",
+    "score": "how uncertain a model is about each row of a data set: entropy, varentropy, likelihood",
+    "order": "scores of a data set to the sequence in which training uses its rows",
+    "curriculum": "train small models from scratch in several orders, against a random one",
+    "diffuse": "teach a model to spread its probability over a set of valid outputs, exactly measured",
+    "analyze": "compare models by their scores; ask whether entropy predicts correctness",
     "report": "rebuild the HTML report of a folder",
     "doctor": "check the installation, and an objective on a toy model",
+}
+
+# Commands that are made of others: `entrotune analyze models …`.
+PARTS = {
+    "analyze": {
+        "models": "compare models by the scores they gave to the same rows",
+        "correctness": "ask whether entropy and varentropy predict that a row is answered right",
+    }
 }
 
 EXAMPLES = {
@@ -31,6 +44,35 @@ EXAMPLES = {
     "evaluate": """
   entrotune evaluate --data held-out.jsonl --model runs/chats --temperatures '[0.7, 1.0]' --out runs/chats/evaluation
   entrotune evaluate --data questions.jsonl --model smollm2-135m --samples 16 --dry-run""",
+    "score": """
+  entrotune score texts.jsonl --model smollm2-135m --out runs/scores
+  entrotune score chats.jsonl --model runs/chats --mode response --keep label,source_id --out runs/scores-chats
+  entrotune score folder-of-parquet --max_length 2048 --per_token --top_k 100 --out runs/scores-tokens
+  entrotune score texts.jsonl --engine ray --workers 8 --gpus_per_worker 0.5 --address auto --out runs/scores
+  entrotune score book.txt --text_unit paragraph --mode predicted --dry-run""",
+    "order": """
+  entrotune order runs/scores --schedule increasing --pacing root --out order.parquet
+  entrotune order runs/scores --by nll_mean --residual tokens --drop_top 5 --bins sorted --out order.parquet
+  entrotune order runs/scores --schedule hill --out hill.parquet --bin runs/tokens --data texts.jsonl""",
+    "curriculum": """
+  entrotune curriculum --config recipes/curriculum.yaml --dry-run
+  entrotune curriculum --config recipes/curriculum.yaml --seeds '[0, 1, 2, 3, 4]' --out runs/curriculum""",
+    "diffuse": """
+  entrotune diffuse --targets "range(1,10)" --out runs/numbers
+  entrotune diffuse --targets names.txt --request "Name somebody." --hold_out_targets 0.5 --out runs/names
+  entrotune diffuse --targets sets/days.yaml mimesis:fruits mimesis:occupations --samples 200 --out runs/lists
+  entrotune diffuse --targets sets --leave_one_out --out runs/left-out
+  entrotune diffuse --targets open-ended.json --fix eos --dry-run""",
+    "analyze": """
+  entrotune analyze models runs/scores-a runs/scores-b --out runs/models
+  entrotune analyze correctness runs/scores --label correct --out runs/correctness""",
+    "analyze models": """
+  entrotune analyze models runs/scores-a runs/scores-b runs/scores-c --data texts.jsonl --out runs/models
+  entrotune analyze models runs/scores-a runs/scores-b --metrics '["entropy_mean", "nll_mean"]' --out runs/models""",
+    "analyze correctness": """
+  entrotune analyze correctness runs/scores --label correct --source origin --out runs/correctness
+  entrotune analyze correctness runs/scores --label answers.jsonl:correct --out runs/correctness
+  entrotune analyze correctness runs/scores --choices hellaswag.jsonl --out runs/correctness --dry-run""",
     "report": """
   entrotune report runs/demo
   entrotune report runs/chats --out chats.html""",
@@ -57,6 +99,20 @@ class Command:
     show: Callable[[Any], int]
     plans: bool = False
     positional: str | None = None
+
+
+def named(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The command that arguments name, and the rest of them: `analyze models A B` is the command `analyze models`."""
+    name, rest = arguments[0], list(arguments[1:])
+    if rest and rest[0] in PARTS.get(name, {}):
+        return f"{name} {rest[0]}", rest[1:]
+    return name, rest
+
+
+def summary(name: str) -> str:
+    """What a command does."""
+    whole, _, part = name.partition(" ")
+    return PARTS[whole][part] if part else SUMMARIES[whole]
 
 
 def load(name: str) -> Command:
@@ -113,6 +169,103 @@ def _evaluate() -> Command:
     return Command(evaluate, call, _show_evaluation, plans=True)
 
 
+def _score() -> Command:
+    from entrotune.experiments.display import showing
+    from entrotune.scoring.score import score
+
+    def call(dry_run: bool, **values: Any) -> dict[str, Any]:
+        with showing(True) as display:
+            return score(**values, dry_run=dry_run, progress=display)
+
+    def show(record: dict[str, Any]) -> int:
+        from rich.console import Console
+
+        from entrotune.reports import score_table
+
+        if record["kind"] == "plan":
+            return _print_json(record)
+        Console().print(score_table(record))
+        print(f"wrote {record['out']}")
+        return 0
+
+    return Command(score, call, show, plans=True, positional="data")
+
+
+def _order() -> Command:
+    from entrotune.scoring.order import order
+
+    def show(record: dict[str, Any]) -> int:
+        if record["kind"] == "plan":
+            return _print_json(record)
+        counts, left = record["counts"], ("filtered", "never_drawn", "not_scored")
+        without = ", ".join(f"{counts[key]:,} {key.replace('_', ' ')}" for key in left if counts[key])
+        uses = ", ".join(f"{rows:,} × {times}" for times, rows in counts["rows_by_uses"].items())
+        print(f"wrote {record['out']}: {counts['steps']:,} steps; rows by uses: {uses}{without and f'; {without}'}")
+        if stream := record.get("stream"):
+            print(f"wrote {stream['folder']}: {stream['tokens']:,} tokens as {stream['dtype']}")
+        return 0
+
+    return Command(order, order, show, plans=True, positional="scores")
+
+
+def _curriculum() -> Command:
+    from entrotune.experiments.curriculum_config import CurriculumConfig
+
+    def call(dry_run: bool, **values: Any) -> dict[str, Any]:
+        config = CurriculumConfig(**values)
+        from entrotune.experiments.curriculum import curriculum
+
+        return curriculum(config, dry_run=dry_run)
+
+    def show(record: dict[str, Any]) -> int:
+        from rich.console import Console
+
+        from entrotune.reports import curriculum_table
+
+        if record["kind"] == "plan":
+            return _print_json(record)
+        Console().print(curriculum_table(record))
+        print(f"{record['seconds']:.0f} s. Open {record['recipe']['out']}/report.html")
+        return 0
+
+    return Command(CurriculumConfig, call, show, plans=True)
+
+
+def _diffuse() -> Command:
+    from entrotune.training.distribution import DiffuseConfig
+
+    def call(dry_run: bool, **values: Any) -> dict[str, Any]:
+        config = DiffuseConfig(**values)
+        from entrotune.experiments.diffuse import diffuse
+
+        return diffuse(config, dry_run=dry_run)
+
+    def show(record: dict[str, Any]) -> int:
+        from rich.console import Console
+
+        from entrotune.reports import diffuse_table
+
+        if record["kind"] == "plan":
+            return _print_json(record)
+        Console().print(diffuse_table(record))
+        print(f"{record['seconds']['total']:.0f} s. Open {record['recipe']['out']}/report.html")
+        return 0
+
+    return Command(DiffuseConfig, call, show, plans=True)
+
+
+def _analyze_models() -> Command:
+    from entrotune.experiments.analyze import analyze_models
+
+    return Command(analyze_models, analyze_models, _show_analysis, positional="scores")
+
+
+def _analyze_correctness() -> Command:
+    from entrotune.experiments.analyze import analyze_correctness
+
+    return Command(analyze_correctness, analyze_correctness, _show_analysis, plans=True, positional="scores")
+
+
 def _report() -> Command:
     from entrotune.experiments.report import report
 
@@ -162,6 +315,20 @@ def _show_evaluation(record: dict[str, Any]) -> int:
     return 0
 
 
+def _show_analysis(record: dict[str, Any]) -> int:
+    from rich.console import Console
+
+    from entrotune.reports import analysis_findings, analysis_table
+
+    if record["kind"] == "plan":
+        return _print_json(record)
+    console = Console()
+    console.print(analysis_table(record))
+    console.print(analysis_findings(record))
+    console.print(f"Open {record['out']}/report.html", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
 def _print_json(record: Any) -> int:
     print(json.dumps(record, indent=2, ensure_ascii=False, default=str))
     return 0
@@ -172,6 +339,12 @@ _LOADERS: dict[str, Callable[[], Command]] = {
     "train": _train,
     "compare": _compare,
     "evaluate": _evaluate,
+    "score": _score,
+    "order": _order,
+    "curriculum": _curriculum,
+    "diffuse": _diffuse,
+    "analyze models": _analyze_models,
+    "analyze correctness": _analyze_correctness,
     "report": _report,
     "doctor": _doctor,
 }

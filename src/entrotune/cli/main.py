@@ -7,11 +7,12 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from entrotune import __version__
-from entrotune.cli.commands import EXAMPLES, SUMMARIES, Command, load
+from entrotune import __version__, processes
+from entrotune.cli.commands import EXAMPLES, PARTS, SUMMARIES, Command, load, named, summary
 from entrotune.errors import UserError
 
 INTERRUPTED = 130
+ON_SEVERAL_PROCESSES = ("train",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,8 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[0] == "--version":
         print(f"entrotune {__version__}")
         return 0
-    name, rest = arguments[0], arguments[1:]
-    if name not in SUMMARIES:
+    name, rest = named(arguments)
+    if name in PARTS:
+        return _show_parts(name, rest)
+    if name.partition(" ")[0] not in SUMMARIES:
         near = difflib.get_close_matches(name, SUMMARIES, n=1)
         hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(SUMMARIES)}"
         print(f"entrotune: no command {name!r}{hint}", file=sys.stderr)
@@ -33,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(name, rest)
     except UserError as error:
-        print(f"entrotune {name}: {error}", file=sys.stderr)
+        where = f" [process {processes.rank()}]" if processes.rank() else ""
+        print(f"entrotune {name}{where}: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         if error.strerror is None:
@@ -41,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"entrotune {name}: {error.strerror}: {error.filename or 'while writing'}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"entrotune {name}: interrupted; what is complete is kept. Add --resume to go on", file=sys.stderr)
+        print(f"entrotune {name}: interrupted; what is complete is kept. {_going_on(name)} to go on", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -49,6 +53,10 @@ def run(name: str, arguments: Sequence[str]) -> int:
     """Parse the arguments of a command, call it and show the result."""
     from entrotune.cli.arguments import parse
 
+    if processes.count() > 1 and name not in ON_SEVERAL_PROCESSES:
+        raise UserError(
+            f"started on {processes.count()} processes, of which it could use one; start it without a launcher"
+        )
     command = load(name)
     values = parse(
         name,
@@ -58,18 +66,43 @@ def run(name: str, arguments: Sequence[str]) -> int:
         positional=command.positional is not None,
         plans=command.plans,
     )
-    return command.show(command.call(**values))
+    done = command.call(**values)
+    return command.show(done) if processes.rank() == 0 else 0
 
 
 def _description(name: str, command: Command) -> str:
     planning = "\n\n--dry-run loads no weights, writes nothing and prints what would be done." if command.plans else ""
-    return f"{SUMMARIES[name][0].upper()}{SUMMARIES[name][1:]}.\n\nexamples:{EXAMPLES[name]}{planning}"
+    return f"{summary(name)[0].upper()}{summary(name)[1:]}.\n\nexamples:{EXAMPLES[name]}{planning}"
+
+
+def _going_on(name: str) -> str:
+    """How a command is started again after it was stopped."""
+    from entrotune.cli.arguments import option_types
+
+    return "Add --resume" if "resume" in option_types(load(name).target) else "Give the same command again"
+
+
+def _show_parts(name: str, rest: Sequence[str]) -> int:
+    """What a command that is made of others answers where none of them is named."""
+    parts = PARTS[name]
+    if not rest or rest[0] in ("-h", "--help"):
+        width = max(map(len, parts))
+        print(f"{SUMMARIES[name][0].upper()}{SUMMARIES[name][1:]}.\n\nusage: entrotune {name} COMMAND [options]\n")
+        print("\n".join(f"  {part:<{width}}  {told}" for part, told in parts.items()))
+        print(f"\nexamples:{EXAMPLES[name]}")
+        print(f"\nentrotune {name} COMMAND --help has the options; --config reads them from a recipe.")
+        return 0 if rest else 2
+    near = difflib.get_close_matches(rest[0], parts, n=1)
+    hint = f"; did you mean {near[0]}?" if near else f"; there are {' and '.join(parts)}"
+    print(f"entrotune {name}: no command {rest[0]!r}{hint}", file=sys.stderr)
+    return 2
 
 
 def _quiet() -> None:
     """Silence chatter of libraries that is not meant for the user of a command."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.getLogger("accelerate").setLevel(logging.ERROR)

@@ -8,6 +8,7 @@ from entrotune.data.prompts import Prompt, prompts_of
 from entrotune.data.rejects import Reject, write_rejects
 from entrotune.data.rows import Message, Row, RowSet, answers_of, fingerprint, merge_answers, prompt_key
 from entrotune.data.split import split_rows
+from entrotune.data.stream import RowBlock, RowStream, source_files, stream_rows
 
 __all__ = [
     "FORMAT_NAMES",
@@ -17,7 +18,9 @@ __all__ = [
     "Prompt",
     "Reject",
     "Row",
+    "RowBlock",
     "RowSet",
+    "RowStream",
     "TokenStatistics",
     "answers_of",
     "describe_examples",
@@ -27,7 +30,9 @@ __all__ = [
     "merge_answers",
     "prompt_key",
     "prompts_of",
+    "source_files",
     "split_rows",
+    "stream_rows",
     "to_dataset",
     "write_rejects",
 ]

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from entrotune.data.formats import FORMATS, Columns, canonical_fields, check_columns, choose_format, has_columns
 from entrotune.data.parse import parse_fields, parse_id
@@ -15,6 +16,15 @@ from entrotune.errors import UserError
 _SAMPLE = 100
 
 
+class Places(Protocol):
+    """Where ids were used, `file:line`."""
+
+    def get(self, id: str, /) -> str | None:
+        """Where the id was used, None where it was not."""
+
+    def __setitem__(self, id: str, place: str, /) -> None: ...
+
+
 def load_rows(
     source: str | Path,
     *,
@@ -23,11 +33,12 @@ def load_rows(
     on_bad_row: str = "skip",
     limit: int | None = None,
     split: str = "train",
+    text_unit: str = "line",
 ) -> RowSet:
     """Read rows, say of which format they are, and reject those that cannot be used, each with file, line and reason.
 
     Args:
-        source: a .jsonl, .json, .csv, .tsv or .parquet file, a folder of such files, a hub id (`owner/name`, or
+        source: a .jsonl, .json, .csv, .tsv, .parquet or .txt file, a folder of such files, a hub id (`owner/name`, or
             `owner/name:configuration`), or the embedded `chitchat`, `chitchat:pairs`, `chitchat:openers`.
         format: `messages`, `sharegpt`, `prompt_completion`, `alpaca`, `text`, `pretokenised`, `answers` (several a
             prompt), `prompt` (evaluation only), or `auto`: the one that most of the first 100 records have.
@@ -36,26 +47,56 @@ def load_rows(
         on_bad_row: `skip` keeps bad rows in `rejects`, `stop` raises at the first.
         limit: stop after so many usable rows.
         split: the split of a data set from the hub.
+        text_unit: what a row of a .txt file is: `line`, `paragraph` or `file`.
 
     Raises:
         UserError: the source or a column does not exist, the format is not recognised, no row is usable, or a row is
             bad and `on_bad_row` is `stop`.
     """
-    columns = columns or {}
-    check_columns(columns)
-    if limit is not None and limit < 1:
-        raise UserError(f"limit is {limit}; expected at least 1 row")
     rejects = Rejects(on_bad_row)
-    records = open_source(str(source), split=split, limit=limit)
-    sample = _sample(records)
-    chosen = choose_format(sample, format=format, columns=columns, source=str(source))
-    loader = _Loader(chosen, columns, rejects)
-    rows = list(itertools.islice(loader.rows(itertools.chain(sample, records)), limit))
+    records, loader = open_rows(
+        source, format=format, columns=columns, limit=limit, split=split, text_unit=text_unit, places={}
+    )
+    rows = list(itertools.islice(_rows(records, loader, rejects), limit))
     if not rows and not rejects.found:
         raise UserError(f"{source} is empty: it holds no row")
     if not rows:
         raise UserError(f"{source} has no usable row among {loader.read:,}: {first_reasons(rejects.found)}")
-    return RowSet(rows=rows, rejects=rejects.found, format=chosen, source=str(source), read=loader.read)
+    return RowSet(rows=rows, rejects=rejects.found, format=loader.format, source=str(source), read=loader.read)
+
+
+def open_rows(
+    source: str | Path,
+    *,
+    format: str,
+    columns: Columns | None,
+    limit: int | None,
+    split: str,
+    text_unit: str,
+    places: Places,
+) -> tuple[Iterator[Record], "Loader"]:
+    """The records of a source, and what turns each into a row; the arguments are those of `load_rows`.
+
+    Args:
+        places: where ids that were used are remembered; empty.
+    """
+    columns = columns or {}
+    check_columns(columns)
+    if limit is not None and limit < 1:
+        raise UserError(f"limit is {limit}; expected at least 1 row")
+    records = open_source(str(source), split=split, limit=limit, text_unit=text_unit)
+    sample = _sample(records)
+    chosen = choose_format(sample, format=format, columns=columns, source=str(source))
+    return itertools.chain(sample, records), Loader(chosen, columns, places)
+
+
+def _rows(records: Iterable[Record], loader: "Loader", rejects: Rejects) -> Iterator[Row]:
+    for record in records:
+        row = loader.parsed(record)
+        if isinstance(row, Row):
+            yield row
+        else:
+            rejects.add(row)
 
 
 def _sample(records: Iterator[Record]) -> list[Record]:
@@ -68,35 +109,25 @@ def _sample(records: Iterator[Record]) -> list[Record]:
     return taken
 
 
-class _Loader:
+class Loader:
     """Turns records into rows, counts them, and remembers the ids that were used."""
 
-    def __init__(self, format: str, columns: Columns, rejects: Rejects) -> None:
+    def __init__(self, format: str, columns: Columns, places: Places) -> None:
         self.format = format
         self.columns = columns
-        self.rejects = rejects
         self.read = 0
-        self._places: dict[str, str] = {}
+        self._places = places
         self._used = frozenset[str]().union(*(shape.columns for shape in FORMATS if shape.name == format))
 
-    def rows(self, records: Iterable[Record]) -> Iterator[Row]:
-        """Yield the rows of the usable records; the others go to the rejects."""
-        for record in records:
-            self.read += 1
-            try:
-                row = self._row(record)
-            except RowError as error:
-                self.rejects.add(
-                    Reject(
-                        source=record.source,
-                        line=record.line,
-                        id=_told_id(record),
-                        reason=str(error),
-                        row=record.content,
-                    )
-                )
-                continue
-            yield row
+    def parsed(self, record: Record) -> Row | Reject:
+        """The row of a usable record; of another, the reject."""
+        self.read += 1
+        try:
+            return self._row(record)
+        except RowError as error:
+            return Reject(
+                source=record.source, line=record.line, id=_told_id(record), reason=str(error), row=record.content
+            )
 
     def _row(self, record: Record) -> Row:
         if record.problem is not None:
@@ -110,8 +141,8 @@ class _Loader:
         place = f"{record.source}:{record.line}"
         id = parse_id(fields.get("id")) or f"{Path(record.source).name}:{record.line}"
         parsed = parse_fields(self.format, fields)
-        if id in self._places:
-            raise RowError(f"duplicate id: {id!r} was used before, at {self._places[id]}")
+        if (before := self._places.get(id)) is not None:
+            raise RowError(f"duplicate id: {id!r} was used before, at {before}")
         self._places[id] = place
         return Row(id=id, source=record.source, line=record.line, extra=extra, **parsed)
 

@@ -8,19 +8,22 @@ from entrotune.data.hub import hub_records
 from entrotune.data.json_files import read_json, read_json_lines
 from entrotune.data.records import Record
 from entrotune.data.table_files import read_csv, read_parquet, read_tsv
+from entrotune.data.text_files import read_text
 from entrotune.errors import UserError
 
-READERS: dict[str, Callable[[Path], Iterator[Record]]] = {
+TEXT = ".txt"
+READERS: dict[str, Callable[..., Iterator[Record]]] = {
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
     ".json": read_json,
     ".csv": read_csv,
     ".tsv": read_tsv,
     ".parquet": read_parquet,
+    TEXT: read_text,
 }
 
 
-def open_source(source: str, *, split: str, limit: int | None) -> Iterator[Record]:
+def open_source(source: str, *, split: str, limit: int | None, text_unit: str = "line") -> Iterator[Record]:
     """Return the records of a source: an embedded data set by name, a path that exists, or else a hub id.
 
     Raises:
@@ -32,9 +35,9 @@ def open_source(source: str, *, split: str, limit: int | None) -> Iterator[Recor
         raise UserError(f"the data source is empty; expected {_expected()}, a hub id or {_embedded()}")
     path = Path(source).expanduser()
     if path.is_dir():
-        return _read_folder(path)
+        return _read_folder(path, text_unit)
     if path.exists():
-        return _read_file(path)
+        return _read_file(path, text_unit)
     if (
         path.suffix.lower() in READERS
         or source.startswith((".", "/", "~"))
@@ -45,20 +48,33 @@ def open_source(source: str, *, split: str, limit: int | None) -> Iterator[Recor
     return hub_records(source, split=split, streaming=limit is not None)
 
 
-def _read_folder(folder: Path) -> Iterator[Record]:
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in READERS)
+def data_files(path: Path) -> list[Path]:
+    """The files that a path stands for: itself, or those of a folder in the order of names.
+
+    Plain text files of a folder count only where it holds no other data, for which they may be notes.
+
+    Raises:
+        UserError: the folder holds none.
+    """
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.is_file() and file.suffix.lower() in READERS)
     if not files:
-        raise UserError(f"the folder {folder} holds no data file; expected {_expected()}")
-    for path in files:
-        yield from _read_file(path)
+        raise UserError(f"the folder {path} holds no data file; expected {_expected()}")
+    return [file for file in files if file.suffix.lower() != TEXT] or files
 
 
-def _read_file(path: Path) -> Iterator[Record]:
+def _read_folder(folder: Path, text_unit: str) -> Iterator[Record]:
+    for path in data_files(folder):
+        yield from _read_file(path, text_unit)
+
+
+def _read_file(path: Path, text_unit: str) -> Iterator[Record]:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise UserError(f"{path} has no ending that is known; expected {_expected()}")
     try:
-        yield from reader(path)
+        yield from reader(path, unit=text_unit) if reader is read_text else reader(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
 

@@ -82,7 +82,10 @@ class CompareConfig:
     def run(self, objective: str, seed: int) -> TrainConfig:
         """The recipe of one variant and seed; it goes on where an earlier one stopped."""
         out = f"{self.out}/{slug(objective)}/seed-{seed}"
-        return self.train.replace(objective=objective, seed=seed, out=out, resume=True, overwrite=False)
+        reference = self.train.reference if Objective(objective).needs.reference else None
+        return self.train.replace(
+            objective=objective, reference=reference, seed=seed, out=out, resume=True, overwrite=False
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Every field, ready for YAML."""

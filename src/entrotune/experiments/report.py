@@ -6,10 +6,10 @@ from entrotune.reports import write_report
 
 
 def report(source: str, *, out: str | None = None) -> Path:
-    """Write the HTML report of what a folder holds: a comparison, a run or an evaluation.
+    """Write the HTML report of what a folder holds: a comparison, a run, an evaluation or an analysis.
 
     Args:
-        source: a folder, or a comparison.json or evaluation.json.
+        source: a folder, or a comparison.json, evaluation.json or analysis.json.
         out: the file to write; by default report.html beside the record.
 
     Returns:

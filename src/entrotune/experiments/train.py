@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.progress import Progress
 
+from entrotune import processes
 from entrotune.experiments.display import say, showing
 from entrotune.files import atomic_write_text
 from entrotune.models import describe_model
@@ -16,6 +17,8 @@ def train(
     config: TrainConfig | None = None, *, dry_run: bool = False, progress: Progress | bool = True, **options: Any
 ) -> dict[str, Any]:
     """Fine-tune a model; write a run folder with recipe, metrics, checkpoints, model, card and report.
+
+    Of several processes, started by `torchrun` or `accelerate launch`, the first writes and shows.
 
     Args:
         config: the recipe; or its fields as keyword arguments, such as `data="chats.jsonl"`.
@@ -32,9 +35,11 @@ def train(
     config = config.replace(**options) if config is not None else TrainConfig(**options)
     if dry_run:
         return plan_training(config, describe_model(config.model))
-    with showing(progress) as display:
+    first = processes.rank() == 0
+    with showing(progress if first else False) as display:
         record = run_training(config, progress=display, label=str(config.objective))
-        write_documents(config.out)
+        if first:
+            write_documents(config.out)
         say(display, f"wrote {config.out}: model/, metrics.jsonl, report.html")
     return record
 

@@ -166,7 +166,7 @@ def _plan(stream: Stream, objective: Objective, logits_dtype: torch.dtype | None
 
 
 def _rows_of(backend: str, plan: Plan) -> Any:
-    if backend == "torch" or (backend == "auto" and not triton_runs(plan)):
+    if backend == "torch" or (backend == "auto" and not triton_runs(plan.device, plan.stats_dtype)):
         return TorchRows
     return triton_rows(plan)
 

@@ -35,7 +35,7 @@ class RowPass:
     @staticmethod
     def buffers_needed(needs: Needs) -> int:
         """How many [rows, V] buffers a pass holds."""
-        own = 3 + (needs.temperature is not None) + needs.sigmoid_weights
+        own = 4 + (needs.temperature is not None) + needs.sigmoid_weights
         return own + (DivergencePass.BUFFERS if needs.reference else 0)
 
     def statistics(self, logits_BV: Tensor, targets_B: Tensor, reference_BV: Tensor | None = None) -> Rows:
@@ -46,7 +46,7 @@ class RowPass:
         """
         count, vocabulary = logits_BV.shape
         needs = self.needs
-        u, e, eu = (buffer[:count] for buffer in self.buffers[:3])
+        u, e, eu, work = (buffer[:count] for buffer in self.buffers[:4])
         top = logits_BV.amax(-1).to(u.dtype)
         torch.sub(logits_BV, top[:, None], out=u)
         sums: dict[str, Tensor] = {}
@@ -59,8 +59,10 @@ class RowPass:
             u.clamp_(min=IMPOSSIBLE)
         torch.exp(u, out=e)
         torch.mul(e, u, out=eu)
-        mass, first, second = e.sum(-1), eu.sum(-1), dot(eu, u)
-        mean = first / mass
+        mass = e.sum(-1)
+        mean = eu.sum(-1) / mass
+        centred = torch.sub(u, mean[:, None], out=work)
+        varentropy = centred.mul_(centred).mul_(e).sum(-1) / mass
         log_mass = mass.log()
         if needs.temperature is not None:
             sums |= self._tempered(u, gap)
@@ -74,28 +76,28 @@ class RowPass:
             log_mass=log_mass,
             target_gap=gap,
             entropy=log_mass - mean,
-            varentropy=(second / mass - mean**2).clamp_(min=0),
+            varentropy=varentropy,
             **sums,
         )
 
     def _tempered(self, u: Tensor, gap: Tensor) -> dict[str, Tensor]:
-        """Statistics of q; its unnormalised values stay in buffer 3, times w in buffer 4."""
+        """Statistics of q; its unnormalised values stay in buffer 4, times w in buffer 5."""
         needs = self.needs
         assert needs.temperature is not None
-        q = self.buffers[3][: u.shape[0]]
+        work, q = (buffer[: u.shape[0]] for buffer in self.buffers[3:5])
         torch.mul(u, 1 / needs.temperature, out=q)
         q.exp_()
         mass = q.sum(-1)
         found = {"tempered_log_mass": mass.log()}
         if needs.tempered_mean:
-            found["tempered_gap"] = dot(q, u) / mass
+            found["tempered_gap"] = dot(q, u, work) / mass
         if needs.sigmoid_weights:
-            qw = self.buffers[4][: u.shape[0]]
+            qw = self.buffers[5][: u.shape[0]]
             torch.sub(u, gap[:, None], out=qw)
             qw.mul_(0.01).sigmoid_().mul_(q)
             weighted = qw.sum(-1) / mass
             found["weighted_mass"] = weighted
-            found["weighted_gap"] = dot(qw, u) / mass - gap * weighted
+            found["weighted_gap"] = dot(qw, u, work) / mass - gap * weighted
         return found
 
     def gradient(self, rows: Rows, targets_B: Tensor, out: Tensor) -> None:
@@ -106,7 +108,7 @@ class RowPass:
         self._spread(s, rows, u, grad, eu)
         if present(s.b) or present(s.bw):
             inverse = torch.exp(-rows.tempered_log_mass)
-            for scalar, buffer in ((s.b, 3), (s.bw, 4)):
+            for scalar, buffer in ((s.b, 4), (s.bw, 5)):
                 if present(scalar):
                     grad.addcmul_(self.buffers[buffer][:count], (scalar * inverse)[:, None])
         if self.divergences is not None:

@@ -10,9 +10,22 @@ from entrotune.errors import UserError
 from entrotune.kernels.plan import Plan
 
 
-def triton_runs(plan: Plan) -> bool:
-    """Whether `auto` may choose Triton: on CUDA, where it is installed, for less than float64."""
-    return plan.device.type == "cuda" and plan.stats_dtype == torch.float32 and _installed()
+def triton_runs(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether `auto` may choose Triton: on CUDA, where it is installed, for statistics in less than float64."""
+    return device.type == "cuda" and dtype != torch.float64 and _installed()
+
+
+def check_triton(device: torch.device, dtype: torch.dtype) -> None:
+    """Raise a `UserError` where Triton is not installed, or cannot work on the device or in the precision."""
+    if not _installed():
+        raise UserError("the triton backend needs Triton: pip install triton (Linux), or use backend='torch'")
+    if dtype == torch.float64:
+        raise UserError("the triton backend has no float64; use backend='torch' or 'reference'")
+    if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        raise UserError(
+            f"the triton backend needs CUDA, not {device.type}; use backend='torch' "
+            "(TRITON_INTERPRET=1 runs the kernels in Triton's interpreter, for tests)"
+        )
 
 
 def triton_rows(plan: Plan) -> Any:
@@ -21,15 +34,7 @@ def triton_rows(plan: Plan) -> Any:
     Raises:
         UserError: Triton is not installed, or cannot do what the plan asks.
     """
-    if not _installed():
-        raise UserError("the triton backend needs Triton: pip install triton (Linux), or use backend='torch'")
-    if plan.stats_dtype == torch.float64:
-        raise UserError("the triton backend has no float64; use backend='torch' or 'reference'")
-    if plan.device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
-        raise UserError(
-            f"the triton backend needs CUDA, not {plan.device.type}; use backend='torch' "
-            "(TRITON_INTERPRET=1 runs the kernels in Triton's interpreter, for tests)"
-        )
+    check_triton(plan.device, plan.stats_dtype)
     from entrotune.kernels.triton_rows import TritonRows
 
     return TritonRows

@@ -37,7 +37,6 @@ class TritonRows:
         scalars = compile_scalars(plan.objective, vocabulary)
         used = scalars.used
         pair = needs.reference_temperature or 1.0
-        block = min(LARGEST_BLOCK, triton.next_power_of_2(vocabulary))
         self.options: dict[str, Any] = {
             "SCALARS": scalars.function,
             "HAS_BIAS": stream.bias is not None,
@@ -60,8 +59,7 @@ class TritonRows:
             "USE_LOG_P": bool(used & {"a1", "a2"}),
             "USE_Q": bool(used & {"b", "bw"}),
             **{f"USE_{name.upper()}": name in used for name in "kmdefg"},
-            "BLOCK": block,
-            "num_warps": max(1, min(MOST_WARPS, block // ENTRIES_A_WARP)),
+            **launch_shape(vocabulary),
         }
         self.numbers = (
             1 / stream.head.temperature,
@@ -85,7 +83,7 @@ class TritonRows:
         bias = products_CV if self.stream.bias is None else self.stream.bias
         other_bias = bias if other is None or other.bias is None else other.bias
         count, vocabulary = products_CV.shape
-        with _on(products_CV.device):
+        with on_device(products_CV.device):
             row_kernel[(count,)](
                 products_CV,
                 grad_CV,
@@ -108,6 +106,12 @@ class TritonRows:
             )
 
 
-def _on(device: torch.device) -> Any:
+def launch_shape(vocabulary: int) -> dict[str, int]:
+    """Columns that a program holds at a time, and its warps."""
+    block = min(LARGEST_BLOCK, triton.next_power_of_2(vocabulary))
+    return {"BLOCK": block, "num_warps": max(1, min(MOST_WARPS, block // ENTRIES_A_WARP))}
+
+
+def on_device(device: torch.device) -> Any:
     """Launches go to the current device, which need not be that of the tensors."""
     return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()

@@ -7,6 +7,7 @@ from entrotune.models.loading import load_model, load_tokenizer
 from entrotune.models.modes import context_length, context_of, evaluation_mode
 from entrotune.models.saving import save_model
 from entrotune.models.sources import EMBEDDED, ModelSource, resolve_model
+from entrotune.models.tree import check_tree, tree_loss
 
 __all__ = [
     "EMBEDDED",
@@ -17,6 +18,7 @@ __all__ = [
     "backbone",
     "base_of",
     "check_head",
+    "check_tree",
     "context_length",
     "context_of",
     "count_parameters",
@@ -28,4 +30,5 @@ __all__ = [
     "plain_logits",
     "resolve_model",
     "save_model",
+    "tree_loss",
 ]

@@ -1,20 +1,35 @@
 """Records in, pages out: one-file HTML reports, model cards and terminal tables. Knows nothing of models."""
 
+from entrotune.reports.analysis_page import write_analysis_report
+from entrotune.reports.analysis_terminal import analysis_findings, analysis_table
 from entrotune.reports.cards import model_card
+from entrotune.reports.curriculum_page import curriculum_sentences, curriculum_table, write_curriculum_report
+from entrotune.reports.diffuse_page import diffuse_sentences, diffuse_table, write_diffuse_report
 from entrotune.reports.pages import write_comparison_report, write_evaluation_report, write_report, write_run_report
 from entrotune.reports.records import read_record, read_run
+from entrotune.reports.scores import score_table
 from entrotune.reports.terminal import comparison_findings, comparison_table, evaluation_table
 from entrotune.reports.wording import comparison_sentence
 
 __all__ = [
+    "analysis_findings",
+    "analysis_table",
     "comparison_findings",
     "comparison_sentence",
     "comparison_table",
+    "curriculum_sentences",
+    "curriculum_table",
+    "diffuse_sentences",
+    "diffuse_table",
     "evaluation_table",
     "model_card",
     "read_record",
     "read_run",
+    "score_table",
+    "write_analysis_report",
     "write_comparison_report",
+    "write_curriculum_report",
+    "write_diffuse_report",
     "write_evaluation_report",
     "write_report",
     "write_run_report",

@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from entrotune.errors import UserError
+from entrotune.reports.analysis_page import write_analysis_report
+from entrotune.reports.curriculum_page import write_curriculum_report
 from entrotune.reports.curves import curve_points, lowest_step
+from entrotune.reports.diffuse_page import write_diffuse_report
 from entrotune.reports.figures import (
     MOST_LABELS,
     Figure,
@@ -121,11 +124,12 @@ def write_run_report(run: Mapping[str, Any], path: str | Path) -> None:
 
 
 def write_report(source: str | Path, out: str | Path | None = None) -> Path:
-    """Write the report of a run folder, a `comparison.json` or an `evaluation.json`; returns where it was written.
+    """Write the report of a run folder, a comparison, an evaluation or an analysis; returns where it was written.
 
     Args:
-        source: a record, or a folder: of a comparison (`comparison.json`), a training run (`metrics.jsonl`) or an
-            evaluation (`evaluation.json`), looked for in this order.
+        source: a record, or a folder: of a comparison (`comparison.json`), a training run (`metrics.jsonl`), an
+            evaluation (`evaluation.json`) or an analysis (`analysis.json`); a run comes after a comparison, an analysis
+            last.
         out: the HTML file; `report.html` beside the record, or in the folder, when None.
 
     Raises:
@@ -134,21 +138,34 @@ def write_report(source: str | Path, out: str | Path | None = None) -> Path:
     source = Path(source)
     folder = source if source.is_dir() else source.parent
     target = Path(out) if out is not None else folder / "report.html"
-    if source.is_dir() and not (source / "comparison.json").exists() and (source / "metrics.jsonl").exists():
+    is_run = source.is_dir() and not (source / "comparison.json").exists() and (source / "metrics.jsonl").exists()
+    if is_run and not _is_diffuse(source / "evaluation.json"):
         write_run_report(read_run(source), target)
         return target
     record = read_record(_record_in(source) if source.is_dir() else source)
-    writers = {"comparison": write_comparison_report, "evaluation": write_evaluation_report}
+    writers = {
+        "comparison": write_comparison_report,
+        "evaluation": write_evaluation_report,
+        "analysis": write_analysis_report,
+        "curriculum": write_curriculum_report,
+        "diffuse": write_diffuse_report,
+    }
     writers[record["kind"]](record, target)
     return target
 
 
+def _is_diffuse(evaluation: Path) -> bool:
+    """Whether a run's evaluation is of target distributions, which has a report of its own."""
+    return evaluation.exists() and read_record(evaluation)["kind"] == "diffuse"
+
+
 def _record_in(folder: Path) -> Path:
-    for name in ("comparison.json", "evaluation.json"):
+    for name in ("comparison.json", "curriculum.json", "evaluation.json", "analysis.json"):
         if (folder / name).exists():
             return folder / name
     raise UserError(
-        f"{folder} holds nothing to report on: expected comparison.json, metrics.jsonl or evaluation.json in it."
+        f"{folder} holds nothing to report on: expected comparison.json, curriculum.json, metrics.jsonl, "
+        "evaluation.json or analysis.json in it."
     )
 
 

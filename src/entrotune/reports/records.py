@@ -12,16 +12,23 @@ from entrotune.errors import UserError
 SCHEMA_VERSION = 1
 
 # What a record of each kind must hold for its report to have a subject; everything else may be absent or null.
-_REQUIRED = {"comparison": {"variants": list}, "evaluation": {"settings": list}}
+_REQUIRED = {
+    "comparison": {"variants": list},
+    "evaluation": {"settings": list},
+    "analysis": {"models": list},
+    "curriculum": {"variants": list},
+    "diffuse": {"sets": list},
+}
+ANALYSES = ("models", "correctness")
 _OBJECTS = ("model", "data", "metrics", "front", "versions", "conventions")
 
 
 def read_record(path: str | Path, kind: str | None = None) -> dict[str, Any]:
-    """Load `comparison.json` or `evaluation.json`.
+    """Load `comparison.json`, `evaluation.json`, `analysis.json` or `curriculum.json`.
 
     Args:
         path: the JSON file.
-        kind: `"comparison"` or `"evaluation"`; either when None.
+        kind: `"comparison"`, `"evaluation"`, `"analysis"` or `"curriculum"`; any when None.
 
     Raises:
         UserError: no such file, not JSON, another `schema_version`, another `kind`, or a missing or malformed part.
@@ -53,6 +60,9 @@ def check_record(record: Any, source: str) -> None:
     for key, wanted in _REQUIRED[kind].items():
         if not isinstance(record.get(key), wanted):
             raise UserError(f'{source}: a {kind} needs a list "{key}", got {_json_name(record.get(key))}.')
+    if kind == "analysis" and record.get("analysis") not in ANALYSES:
+        found = json.dumps(record.get("analysis"), default=str)
+        raise UserError(f"{source}: an analysis is of {' or '.join(ANALYSES)}, got {found}.")
     for position, variant in enumerate(record.get("variants") or []):
         if not isinstance(variant, Mapping) or not isinstance(variant.get("name"), str):
             raise UserError(f'{source}: variants[{position}] needs a "name" that is a string.')

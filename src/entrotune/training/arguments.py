@@ -7,6 +7,7 @@ from transformers.integrations import get_available_reporting_integrations
 from trl import SFTConfig
 
 from entrotune.errors import UserError
+from entrotune.objectives import Objective
 from entrotune.training.config import TrainConfig
 from entrotune.training.run_folder import RunFolder
 
@@ -14,7 +15,8 @@ from entrotune.training.run_folder import RunFolder
 def trainer_arguments(config: TrainConfig, folder: RunFolder, *, resumed: bool) -> SFTConfig:
     """The recipe in the trainer's words; the untouched model is validated unless the run is resumed."""
     assert config.learning_rate is not None  # the recipe chose a default
-    return SFTConfig(
+    assert config.epochs is not None  # here too
+    arguments = SFTConfig(
         output_dir=str(folder.partial),
         seed=config.seed,
         data_seed=config.seed,
@@ -44,6 +46,9 @@ def trainer_arguments(config: TrainConfig, folder: RunFolder, *, resumed: bool) 
         **_every(config.evaluate_every, "eval"),
         **_every(config.save_every, "save"),
     )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # a process uses one device; `Trainer` would take all of them for DataParallel
+    return arguments
 
 
 def _every(interval: str | int, name: str) -> dict[str, Any]:
@@ -67,6 +72,24 @@ def precision_of(config: TrainConfig) -> str:
 def weights_precision(config: TrainConfig) -> str:
     """What the base is loaded in: weights that are trained stay in float32."""
     return "bfloat16" if config.method == "lora" and precision_of(config) == "bfloat16" else "float32"
+
+
+def reference_name(config: TrainConfig) -> str | None:
+    """The model that is loaded as a reference beside the trained one; None where there is none or it is the base.
+
+    Raises:
+        UserError: a reference is named, and the objective compares with none.
+    """
+    if not Objective(config.objective).needs.reference:
+        if config.reference is not None:
+            raise UserError(
+                f"reference is {config.reference!r}, but the objective {config.objective} compares with none; leave it "
+                "out, or add a term such as 0.05*kl(ref)"
+            )
+        return None
+    if config.reference is None and config.method == "full":
+        return config.model
+    return config.reference
 
 
 def check_trackers(config: TrainConfig) -> None:

@@ -47,9 +47,10 @@ class RunTrainer(EntropicTrainer):
                 with quiet_transformers():
                     super()._save_checkpoint(model, trial)
                 # Every process has its random state in there before it is renamed, and none begins the next before.
+                window = self._window()
                 self.accelerator.wait_for_everyone()
                 if self.args.should_save:
-                    (written / WINDOW_FILE).write_text(json.dumps(self._window()), encoding="utf-8")
+                    (written / WINDOW_FILE).write_text(json.dumps(window), encoding="utf-8")
                     shutil.rmtree(self.folder.checkpoint(step), ignore_errors=True)
                     written.rename(self.folder.checkpoint(step))
                 self.accelerator.wait_for_everyone()
@@ -69,19 +70,21 @@ class RunTrainer(EntropicTrainer):
             shutil.rmtree(self.folder.checkpoint(old))
 
     def _window(self) -> dict[str, Any]:
-        """What was measured since the last log, which `Trainer` would forget."""
+        """What all processes measured since the last log, which `Trainer` would forget."""
         return {
             "num_tokens": self._total_train_tokens,
-            "loss": self._tr_loss.item(),
+            "loss": self.accelerator.reduce(self._tr_loss, reduction="mean").item(),
             "last_logged": self._globalstep_last_logged,
-            "meter": self._meters["train"].state(),
+            "meter": self._meters["train"].state(self._sum_over_ranks),
         }
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         window = json.loads((Path(resume_from_checkpoint) / WINDOW_FILE).read_text(encoding="utf-8"))
         self._total_train_tokens = window["num_tokens"]
-        self._meters["train"].restore(window["meter"], self.accelerator.device)
+        # One process carries the sums of all, as they will be added up.
+        share = 1.0 if self.accelerator.is_main_process else 0.0
+        self._meters["train"].restore(window["meter"], self.accelerator.device, share=share)
         self._resumed_window = window
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:

@@ -21,6 +21,7 @@ class TrainConfig:
         data: a .jsonl, .json, .csv, .tsv or .parquet file, a folder of them, a hub id, or chitchat[:pairs|:openers].
         model: a hub id, a folder, a GGUF file, a run folder, or the embedded smollm2-135m.
         objective: what to minimise, such as "ce - 0.1*entropy" or "gem(beta=0.7)".
+        reference: the model that terms such as kl(ref) compare with; by default the model as it was before training.
         method: lora trains a small adapter, full trains every weight.
         out: the run folder to make.
         seed: fixes initialisation, order and dropout.
@@ -36,7 +37,8 @@ class TrainConfig:
         supervise: completion (last answer), assistant (every answer), all (whole text), or auto by format.
         max_length: longer sequences are rejected, never cut, tokens.
         on_bad_row: skip counts bad rows and writes them to rejects.jsonl, stop ends at the first.
-        epochs: passes over the training rows.
+        curriculum: an order.parquet whose sequence of rows training follows; none shuffles them every epoch.
+        epochs: passes over the training rows, 3 by default; with a curriculum over its order, 1 by default.
         max_steps: stop after so many optimiser steps.
         batch_size: sequences in a micro-batch on each device.
         accumulation: micro-batches in an optimiser step.
@@ -65,6 +67,7 @@ class TrainConfig:
     data: str
     model: str = "smollm2-135m"
     objective: str | dict[str, float] = "ce"
+    reference: str | None = None
     method: Literal["lora", "full"] = "lora"
     out: str = "runs/train"
     seed: int = 0
@@ -82,7 +85,8 @@ class TrainConfig:
     max_length: int = 1024
     on_bad_row: Literal["skip", "stop"] = "skip"
 
-    epochs: float = 3.0
+    curriculum: str | None = None
+    epochs: float | None = None
     max_steps: int | None = None
     batch_size: int = 8
     accumulation: int = 1
@@ -98,7 +102,7 @@ class TrainConfig:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     gradient_checkpointing: bool = False
     packing: bool = False
-    backend: Literal["auto", "reference", "torch"] = "auto"
+    backend: Literal["auto", "reference", "torch", "triton"] = "auto"
 
     evaluate_every: Literal["epoch"] | int = "epoch"
     save_every: Literal["epoch"] | int = "epoch"
@@ -115,6 +119,8 @@ class TrainConfig:
             raise UserError(f"objective cannot be read: {error}") from error
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", DEFAULT_LEARNING_RATE.get(self.method))
+        if self.epochs is None:
+            object.__setattr__(self, "epochs", 3.0 if self.curriculum is None else 1.0)
         self._check_choices()
         self._check_counts()
         self._check_numbers()

@@ -1,17 +1,27 @@
 """`EntropicTrainer`: TRL's `SFTTrainer` that minimises any objective of the row algebra."""
 
+import os
+from pathlib import Path
 from typing import Any
 
+import datasets
 import torch
 from peft import PeftModel
 from torch import Tensor
+from torch.utils.data import IterableDataset, SequentialSampler
 from transformers import Trainer
 from trl import SFTTrainer
+from trl.models.utils import prepare_fsdp
 
+from entrotune.data.curriculum import Order, read_order
+from entrotune.data.examples import IGNORED
 from entrotune.errors import UserError
-from entrotune.objectives import Objective, Term
+from entrotune.objectives import Objective, RowStats, Term
+from entrotune.training.curriculum import check_arguments, in_order, without_cutting
 from entrotune.training.meter import Meter
 from entrotune.training.objective_head import add_objective_head
+from entrotune.training.reference import ReferenceModel
+from entrotune.training.rounds import BLANK, BlankCollator, RowsOrBlank, fill_rounds, with_rows
 
 
 class EntropicTrainer(SFTTrainer):
@@ -19,7 +29,8 @@ class EntropicTrainer(SFTTrainer):
 
     Everything `SFTTrainer` takes works as there: PEFT, packing, completion-only and assistant-only losses, accelerate,
     callbacks and trackers. The loss is the objective summed over supervised tokens and divided once by their number
-    over the whole global batch, so it does not depend on how that batch is split.
+    over the whole global batch, so it does not depend on how that batch is split. Several processes use each row of an
+    epoch, and of a validation, once.
 
     Logged beside the loss, over supervised tokens since the last log: `nll`, `entropy`, `varentropy` and
     `entropy_q05` … `entropy_q95` (nats), `mean_token_accuracy`, `num_tokens`, `coefficient/<term>`, and `aux_loss` for
@@ -30,12 +41,18 @@ class EntropicTrainer(SFTTrainer):
         objective: an `Objective`, a term or text such as `"ce - 0.1*entropy"`.
         backend: of `linear_objective`.
         chunk_bytes: of `linear_objective`.
+        curriculum: an order of the training rows, or the `order.parquet` it is kept in. Rows are used in exactly its
+            sequence, joined by the column `id` of `train_dataset`; an epoch is one pass over the order. Packing joins
+            consecutive rows and cuts none.
+        reference: the frozen model that terms such as `kl(ref)` compare with; by default the base under an adapter,
+            adapters off, of which there is no second copy. It runs without gradient and without dropout.
         *args: of `SFTTrainer`.
         **kwargs: of `SFTTrainer`.
 
     Raises:
         ValueError: the objective cannot be read, or an argument would replace it (`compute_loss_func`, a `loss_type`,
-            `label_smoothing_factor`: write those as objectives).
+            `label_smoothing_factor`: write those as objectives); the curriculum is of other rows, or an argument would
+            shuffle or drop rows of it.
     """
 
     _tag_names = ["trl", "sft", "entrotune"]  # noqa: RUF012
@@ -48,19 +65,64 @@ class EntropicTrainer(SFTTrainer):
         objective: Objective | Term | str = "ce",
         backend: str = "auto",
         chunk_bytes: int | None = None,
+        curriculum: Order | str | Path | None = None,
+        reference: Any | None = None,
         **kwargs: Any,
     ) -> None:
         self.objective: Objective = Objective(objective)
         if kwargs.get("compute_loss_func") is not None:
             raise UserError("compute_loss_func would replace the objective; pass objective= alone")
+        self.curriculum = curriculum if curriculum is None or isinstance(curriculum, Order) else read_order(curriculum)
+        self._is_ordered = False
         super().__init__(*args, **kwargs)
+        if self.curriculum is not None and not self._is_ordered:
+            raise UserError("a curriculum needs a train_dataset, prepared without skip_prepare_dataset")
         _refuse_other_losses(self.args)
+        self._refuse_what_is_not_shared()
+        if self.accelerator.num_processes > 1:
+            self.data_collator = BlankCollator(self.data_collator)
         # `Trainer` counts the supervised tokens of an accumulation window only for models that say they take the count.
         self.model_accepts_loss_kwargs = True
         model: Any = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         add_objective_head(model, backend=backend, chunk_bytes=chunk_bytes)
         vocabulary = model.get_output_embeddings().weight.shape[0]
+        self._reference = self._prepared_reference(reference)
         self._meters = {"train": Meter(vocabulary), "eval": Meter(vocabulary)}
+
+    def _prepared_reference(self, given: Any | None) -> ReferenceModel | None:
+        self.objective.check_reference(given is not None or self.objective.needs.reference, "reference")
+        if not self.objective.needs.reference:
+            return None
+        if given is not None:
+            given = prepare_fsdp(given, self.accelerator) if self.is_fsdp_enabled else given.to(self.args.device)
+        return ReferenceModel(self.model, given)
+
+    def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, packing: bool, *others: Any) -> Any:
+        """TRL's tokens; the training rows, which come first, in the order of the curriculum where there is one."""
+        if self.curriculum is None or self._is_ordered:
+            return super()._prepare_dataset(dataset, processing_class, args, packing, *others)
+        check_arguments(args)
+        given = without_cutting(args) if packing else args
+        prepared = super()._prepare_dataset(dataset, processing_class, given, False, *others)
+        self._is_ordered = True
+        return in_order(prepared, self.curriculum, args)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.curriculum is None:
+            return super()._get_train_sampler(train_dataset)
+        rows: Any = self.train_dataset if train_dataset is None else train_dataset
+        return SequentialSampler(rows)
+
+    def _get_dataloader(self, dataset: Any, description: str, batch_size: int, *others: Any, **more: Any) -> Any:
+        """`Trainer`'s loader; that of several processes gives each row once."""
+        streamed = isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__")
+        if self.accelerator.num_processes == 1 or streamed or self.args.dataloader_drop_last:
+            return super()._get_dataloader(dataset, description, batch_size, *others, **more)
+        if isinstance(dataset, datasets.Dataset):
+            dataset = self._remove_unused_columns(dataset, description=description)
+        loader = super()._get_dataloader(RowsOrBlank(dataset), description, batch_size, *others, **more)
+        fill_rounds(loader)
+        return loader
 
     def compute_loss(
         self,
@@ -71,25 +133,37 @@ class EntropicTrainer(SFTTrainer):
     ) -> Any:
         """The objective of a micro-batch, scaled so that accumulation and ranks add up to that of the global batch."""
         inputs["use_cache"] = False
+        blank = inputs.pop(BLANK, False)
         if self.aux_loss_enabled:
             inputs["output_router_logits"] = True
         if isinstance(num_items_in_batch, Tensor):
             # A batch with nothing to learn anywhere is 0, not 0 / 0.
             num_items_in_batch = num_items_in_batch.clamp(min=1)
-        outputs = model(**inputs, objective=self.objective, num_items=num_items_in_batch)
-        loss = outputs.loss
+        reference = None if self._reference is None else self._reference.rows(inputs)
+        outputs = model(**inputs, objective=self.objective, num_items=num_items_in_batch, reference=reference)
+        stats = outputs.rows.stats
+        loss = _unrounded(outputs.loss, stats, num_items_in_batch)
         # The count covers every rank, and the average that data parallelism takes of gradients must be undone.
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             loss = loss * (self.accelerator.num_processes // self.get_tp_size())
         if outputs.aux_loss is not None:
             # A mean per micro-batch: averaged over the accumulation window, as the objective already is.
             steps = self.current_gradient_accumulation_steps if num_items_in_batch is not None else 1
-            loss = loss + self.router_aux_loss_coef * outputs.aux_loss.to(loss.device) / steps
-        self._meters[self._mode].update(outputs, tokens=_tokens_read(inputs))
+            coefficient = 0.0 if blank else self.router_aux_loss_coef
+            loss = loss + coefficient * outputs.aux_loss.to(loss.device) / steps
+        self._meters[self._mode].update(stats, tokens=_tokens_read(inputs), aux_loss=outputs.aux_loss, blank=blank)
         if not return_outputs:
             return loss
         with torch.no_grad():
             return loss, model(**{k: v for k, v in inputs.items() if k != "labels"})
+
+    def prediction_step(self, model: Any, inputs: dict[str, Any], *others: Any, **more: Any) -> Any:
+        """As `SFTTrainer`'s; where processes gather logits, each has as many rows."""
+        loss, logits, labels = super().prediction_step(model, inputs, *others, **more)
+        if logits is not None and self.accelerator.num_processes > 1 and not self.padding_free:
+            logits = with_rows(logits, self.args.eval_batch_size, 0)
+            labels = with_rows(labels, self.args.eval_batch_size, IGNORED)
+        return loss, logits, labels
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the meter's readings to `logs`, in place, and hand them on."""
@@ -120,6 +194,23 @@ class EntropicTrainer(SFTTrainer):
         assert self.model is not None
         return "train" if self.model.training else "eval"
 
+    def _refuse_what_is_not_shared(self) -> None:
+        """Raise `UserError` where accelerate would train otherwise than asked, or use rows twice."""
+        wanted = self.args.fsdp or os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
+        if self.accelerator.num_processes > 1 and wanted and not self.is_fsdp_enabled:
+            raise UserError(
+                f"FSDP was asked for, but accelerate shards no model on {self.args.device.type}: every process would "
+                "hold all of it; use GPUs, or leave FSDP out"
+            )
+        if self.args.n_gpu > 1:
+            raise UserError(
+                f"one process would use {self.args.n_gpu} GPUs through DataParallel, which averages what is to be "
+                "summed; start a process a GPU with torchrun or accelerate launch, or set CUDA_VISIBLE_DEVICES to one"
+            )
+        for name in ("split_batches", "dispatch_batches"):
+            if self.accelerator.num_processes > 1 and getattr(self.args.accelerator_config, name):
+                raise UserError(f"accelerator_config {name} would repeat rows in the last batch; leave it out")
+
     def _sum_over_ranks(self, values: Tensor) -> Tensor:
         if self.accelerator.num_processes == 1:
             return values
@@ -134,6 +225,14 @@ def _refuse_other_losses(args: Any) -> None:
             "label_smoothing_factor would replace the objective; write "
             f"objective='label_smoothing(eps={args.label_smoothing_factor})'"
         )
+
+
+def _unrounded(loss: Tensor, stats: RowStats, num_items: Tensor | int | None) -> Tensor:
+    """A loss that FSDP2's mixed precision rounded, with the value it had before; its gradient is not touched."""
+    if loss.dtype == stats.loss.dtype:
+        return loss
+    count = stats.mask.sum().clamp(min=1) if num_items is None else num_items
+    return loss + (stats.loss.sum() / count - loss).detach()
 
 
 def _tokens_read(inputs: dict[str, Any]) -> Tensor:

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from entrotune.objectives import RowStats
+
 # Bins of the entropy histogram between 0 and ln V: 0.005 nats wide for a vocabulary of 50,000.
 BINS = 2048
 QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.50, "q75": 0.75, "q95": 0.95}
@@ -25,27 +27,28 @@ class Meter:
         # Sums in the order of SUMS, and the histogram; None where nothing was added.
         self._seen: tuple[Tensor, Tensor] | None = None
 
-    def update(self, outputs: Any, *, tokens: Tensor) -> None:
+    def update(self, stats: RowStats, *, tokens: Tensor, aux_loss: Tensor | None = None, blank: bool = False) -> None:
         """Add a batch.
 
         Args:
-            outputs: with the fields of `RowStats` (`loss`, `nll`, … in one shape) and an `aux_loss` or None.
+            stats: of its rows.
             tokens: how many tokens the model read, padding not counted; a scalar.
+            aux_loss: of a mixture of experts.
+            blank: the batch has no row, only what keeps this process in step with others: nothing of it counts.
         """
-        mask = outputs.mask
+        mask = stats.mask
         sums, histogram = self._seen or self._nothing(mask.device)
-        aux = outputs.aux_loss
         values = [
             mask.sum(),
-            *(getattr(outputs, name).detach().sum(dtype=torch.float64) for name in ("row_loss", "nll", "entropy")),
-            outputs.varentropy.detach().sum(dtype=torch.float64),
-            outputs.is_top1.sum(),
+            *(values.sum(dtype=torch.float64) for values in (stats.loss, stats.nll, stats.entropy, stats.varentropy)),
+            stats.is_top1.sum(),
             tokens,
-            mask.new_zeros((), dtype=torch.float64) if aux is None else aux.detach(),
+            mask.new_zeros((), dtype=torch.float64) if aux_loss is None else aux_loss.detach(),
             mask.new_ones((), dtype=torch.float64),
         ]
-        sums += torch.stack([v.to(device=mask.device, dtype=torch.float64) for v in values])
-        bins = (outputs.entropy.detach().float() * (BINS / self.limit)).long().clamp(0, BINS - 1)
+        if not blank:
+            sums += torch.stack([v.to(device=mask.device, dtype=torch.float64) for v in values])
+        bins = (stats.entropy.float() * (BINS / self.limit)).long().clamp(0, BINS - 1)
         histogram.scatter_add_(0, bins.view(-1), mask.view(-1).double())
         self._seen = sums, histogram
 
@@ -78,14 +81,19 @@ class Meter:
         bin_index = int(torch.searchsorted(total, level * total[-1]).clamp(max=BINS - 1))
         return (bin_index + 0.5) * self.limit / BINS
 
-    def state(self) -> dict[str, Any]:
-        """What `restore` needs to go on in the middle of a logging window."""
+    def state(self, reduce: Callable[[Tensor], Tensor] = lambda t: t) -> dict[str, Any]:
+        """What `restore` needs to go on in the middle of a logging window.
+
+        Args:
+            reduce: as of `read`.
+        """
         if self._seen is None:
             return {}
-        return {"sums": self._seen[0].tolist(), "histogram": self._seen[1].tolist()}
+        sums, histogram = (reduce(values.clone()) for values in self._seen)
+        return {"sums": sums.tolist(), "histogram": histogram.tolist()}
 
-    def restore(self, state: dict[str, Any], device: torch.device) -> None:
-        """Go on from `state`."""
+    def restore(self, state: dict[str, Any], device: torch.device, *, share: float = 1.0) -> None:
+        """Go on from `share` of `state`."""
         if state:
             sums, histogram = (torch.tensor(state[name], dtype=torch.float64) for name in ("sums", "histogram"))
-            self._seen = sums.to(device), histogram.to(device)
+            self._seen = sums.to(device) * share, histogram.to(device) * share

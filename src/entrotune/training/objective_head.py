@@ -3,38 +3,49 @@
 import functools
 import inspect
 import types
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from entrotune.kernels import linear_objective
 from entrotune.models import find_head
-from entrotune.objectives import Objective
+from entrotune.objectives import Objective, RowStats
+
+
+class Sealed:
+    """Row statistics out of reach: FSDP2's mixed precision rounds every tensor it finds in an output to bfloat16."""
+
+    def __init__(self, stats: RowStats) -> None:
+        self.stats = stats
 
 
 @dataclass
 class ObjectiveOutput(ModelOutput):
-    """What a forward pass with `objective=` returns: the loss with gradient, the rest per token and without.
+    """What a forward pass with `objective=` returns.
 
-    Shapes are [batch, length − 1], the positions that predict a token (all positions where labels came shifted).
+    Attributes:
+        loss: with gradient; FSDP2's mixed precision may have rounded it.
+        rows: statistics without gradient, [batch, length − 1], the positions that predict a token (all positions where
+            labels came shifted).
+        aux_loss: of a mixture of experts, with gradient.
     """
 
     loss: Tensor | None = None
-    row_loss: Tensor | None = None
-    nll: Tensor | None = None
-    entropy: Tensor | None = None
-    varentropy: Tensor | None = None
-    is_top1: Tensor | None = None
-    mask: Tensor | None = None
+    rows: Sealed | None = None
     aux_loss: Tensor | None = None
 
 
 def add_objective_head(model: PreTrainedModel, *, backend: str = "auto", chunk_bytes: int | None = None) -> None:
     """Let `model(..., labels=labels, objective=objective)` return an `ObjectiveOutput`; other calls are unchanged.
+
+    `model(..., hidden_only=True)` returns its last hidden states, and `reference=` takes a `Reference` whose hidden
+    states are those of another model at the same positions.
 
     The backbone runs, then `linear_objective` on its last hidden states and the head, both looked up at each call
     because PEFT and FSDP replace them. Call it on the model inside a PEFT wrapper.
@@ -48,7 +59,15 @@ def add_objective_head(model: PreTrainedModel, *, backend: str = "auto", chunk_b
 
     # `generate` reads the signature of forward to check its arguments, so the original one is kept.
     @functools.wraps(plain_forward)
-    def forward(self: PreTrainedModel, *args: Any, objective: Objective | None = None, **kwargs: Any) -> Any:
+    def forward(
+        self: PreTrainedModel,
+        *args: Any,
+        objective: Objective | None = None,
+        hidden_only: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        if hidden_only:
+            return self.base_model(*args, **kwargs).last_hidden_state
         if objective is None:
             return plain_forward(*args, **kwargs)
         return _objective_forward(self, objective, args, kwargs, backend=backend, chunk_bytes=chunk_bytes)
@@ -67,34 +86,63 @@ def _objective_forward(
     chunk_bytes: int | None,
 ) -> ObjectiveOutput:
     labels, shifted = kwargs.pop("labels", None), kwargs.pop("shift_labels", None)
-    num_items = kwargs.pop("num_items", None)
+    num_items, reference = kwargs.pop("num_items", None), kwargs.pop("reference", None)
     kwargs["use_cache"] = False
     outputs = model.base_model(*args, **kwargs)
     hidden = outputs.last_hidden_state
     if shifted is None:
         # Position t predicts token t + 1.
         hidden, shifted = hidden[:, :-1], labels[:, 1:]
-    head = find_head(model)
-    device = head.weight.device
-    loss, stats = linear_objective(
-        hidden.to(device),
-        head.weight,
-        shifted.to(device),
-        objective,
-        num_items=num_items,
-        bias=head.bias,
-        logit_scale=head.logit_scale,
-        softcap=head.softcap,
-        backend=backend,
-        chunk_bytes=chunk_bytes,
-    )
-    names = ("nll", "entropy", "varentropy", "is_top1", "mask")
-    return ObjectiveOutput(
-        loss=loss,
-        row_loss=stats.loss,
-        **{name: getattr(stats, name) for name in names},
-        aux_loss=_router_loss(model, outputs, kwargs),
-    )
+        reference = reference and replace(reference, hidden=reference.hidden[:, :-1])
+    targets, found = shifted, []
+
+    def compute(hidden: Tensor) -> Tensor:
+        head = find_head(model)
+        loss, stats = linear_objective(
+            hidden,
+            head.weight,
+            targets.to(hidden.device),
+            objective,
+            num_items=num_items,
+            bias=head.bias,
+            logit_scale=head.logit_scale,
+            softcap=head.softcap,
+            reference=reference,
+            backend=backend,
+            chunk_bytes=chunk_bytes,
+        )
+        found.append(stats)
+        return loss
+
+    loss = _with_whole_head(model, compute)(hidden.to(find_head(model).weight.device))
+    return ObjectiveOutput(loss=loss, rows=Sealed(found[0]), aux_loss=_router_loss(model, outputs, kwargs))
+
+
+def _with_whole_head(model: PreTrainedModel, compute: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """`compute`, with a head that FSDP2 has sharded gathered before, and its gradient reduced afterwards.
+
+    FSDP2 does both in hooks around a module's forward, so `compute` stands in for the forward of the head's modules.
+    To gather the weight by hand would leave its gradient unreduced.
+    """
+    modules: list[Any] = [
+        find_head(model).module,
+        model.get_output_embeddings(),
+    ]  # the inner one first, where PEFT wraps it
+    for module in dict.fromkeys(modules):
+        if isinstance(module, FSDPModule):
+            compute = functools.partial(_as_forward, module, compute)
+    return compute
+
+
+def _as_forward(module: Any, compute: Callable[[Tensor], Tensor], hidden: Tensor) -> Tensor:
+    before = module.__dict__.get("forward")
+    module.forward = compute
+    try:
+        return module(hidden)
+    finally:
+        del module.forward
+        if before is not None:
+            module.forward = before
 
 
 def _router_loss(model: PreTrainedModel, outputs: Any, kwargs: dict[str, Any]) -> Tensor | None:

@@ -9,9 +9,10 @@ from trl import pack_dataset
 
 from entrotune.data import to_dataset
 from entrotune.errors import UserError
-from entrotune.models import ModelDescription, attach_lora, context_of, count_parameters
-from entrotune.training.arguments import precision_of
+from entrotune.models import ModelDescription, attach_lora, context_of, count_parameters, describe_model
+from entrotune.training.arguments import precision_of, reference_name
 from entrotune.training.config import TrainConfig
+from entrotune.training.curriculum import pack_in_order
 from entrotune.training.rows import TrainingRows, read_rows
 
 
@@ -28,6 +29,7 @@ def plan_training(config: TrainConfig, description: ModelDescription) -> dict[st
     Raises:
         UserError: rows or a recipe that cannot be used.
     """
+    assert config.epochs is not None  # the recipe chose a default
     check_context(config, description.config)
     rows = read_rows(config, description.tokenizer)
     text = description.config.get_text_config()
@@ -42,18 +44,25 @@ def plan_training(config: TrainConfig, description: ModelDescription) -> dict[st
         "weights": description.parameters * (size if lora else 4) + (trained * 4 if lora else 0),
         "gradients": trained * 4,
         "optimizer": trained * 8,
+        **_reference_bytes(config, size),
         "activations": tokens * text.num_hidden_layers * text.hidden_size * kept * size,
     }
     return {
         "data": rows.counts,
         "read": rows.told,
         "steps": steps,
-        "tokens_to_train": round(rows.counts["train_tokens"] * steps / per_epoch),
+        "tokens_to_train": round(rows.counts.get("curriculum", rows.counts)["train_tokens"] * steps / per_epoch),
         "parameters": description.parameters + (trained if lora else 0),
         "trainable_parameters": trained,
         "memory_bytes": memory | {"total": sum(memory.values())},
         "precision": precision_of(config),
     }
+
+
+def _reference_bytes(config: TrainConfig, size: int) -> dict[str, int]:
+    """Memory of a reference beside the model; nothing where there is none, or it is the base under an adapter."""
+    name = reference_name(config)
+    return {} if name is None else {"reference": describe_model(name).parameters * size}
 
 
 def check_context(config: TrainConfig, model_config: Any) -> None:
@@ -67,6 +76,10 @@ def check_context(config: TrainConfig, model_config: Any) -> None:
 
 def _sequences(config: TrainConfig, rows: TrainingRows) -> int:
     """How many sequences an epoch has."""
+    if rows.order is not None:
+        length = {example.id: len(example.input_ids) for example in rows.train}
+        lengths = [length[id] for id in rows.order.ids]
+        return len(pack_in_order(lengths, config.max_length)) if config.packing else len(lengths)
     if not config.packing:
         return len(rows.train)
     return len(pack_dataset(to_dataset(rows.train).remove_columns("labels"), config.max_length))

@@ -15,13 +15,15 @@ from entrotune.data import (
     load_rows,
     split_rows,
 )
+from entrotune.data.curriculum import Order
 from entrotune.errors import UserError
 from entrotune.training.config import TrainConfig
+from entrotune.training.curriculum import follow
 
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Both sides of the split, as rows and as token sequences, and what was left out."""
+    """Both sides of the split, as rows and as token sequences, what was left out, and the order to train in."""
 
     train_rows: list[Row]
     validation_rows: list[Row]
@@ -30,13 +32,15 @@ class TrainingRows:
     rejects: list[Reject]
     counts: dict[str, Any]
     told: str
+    order: Order | None = None
 
 
 def read_rows(config: TrainConfig, tokenizer: Any) -> TrainingRows:
     """Read, split and encode the rows a recipe names.
 
     Raises:
-        UserError: no usable row on one of the sides, or a bad row where the recipe says to stop.
+        UserError: no usable row on one of the sides, a bad row where the recipe says to stop, or a curriculum of
+            other rows.
     """
     options: dict[str, Any] = {"format": config.format, "columns": config.columns, "on_bad_row": config.on_bad_row}
     read = load_rows(config.data, limit=config.limit, **options)
@@ -67,7 +71,11 @@ def read_rows(config: TrainConfig, tokenizer: Any) -> TrainingRows:
         "longest": statistics.longest,
         "fingerprint": fingerprint([*train_rows, *validation_rows]),
     }
-    return TrainingRows(train_rows, validation_rows, train.examples, validation.examples, rejects, counts, told)
+    order = None
+    if config.curriculum is not None:
+        order, followed = follow(config.curriculum, train.examples, held_out=validation_rows, rejects=rejects)
+        counts["curriculum"] = followed
+    return TrainingRows(train_rows, validation_rows, train.examples, validation.examples, rejects, counts, told, order)
 
 
 def _with_fewer_answers(row: Row, count: int | None) -> Row:

@@ -26,10 +26,18 @@ from entrotune.models import (
     resolve_model,
     save_model,
 )
-from entrotune.training.arguments import check_trackers, on_cpu, precision_of, trainer_arguments, weights_precision
+from entrotune.training.arguments import (
+    check_trackers,
+    on_cpu,
+    precision_of,
+    reference_name,
+    trainer_arguments,
+    weights_precision,
+)
 from entrotune.training.callbacks import EarlyStopping, MetricsWriter, ProgressBar, StepEnd
 from entrotune.training.checkpoints import RunTrainer, best_step
 from entrotune.training.config import TrainConfig
+from entrotune.training.curriculum import with_ids
 from entrotune.training.plan import check_context
 from entrotune.training.rows import TrainingRows, read_rows
 from entrotune.training.run_folder import RunFolder
@@ -54,24 +62,27 @@ def run_training(config: TrainConfig, *, progress: Progress | None = None, label
     if before.get("status") == "finished":
         return before
     check_trackers(config)
+    reference_name(config)  # refused before a model is loaded
     source = resolve_model(config.model)
     model, tokenizer = load_model(config.model, dtype=weights_precision(config))
     check_context(config, model.config)
     rows = read_rows(config, tokenizer)
     _check_unchanged(before, source, rows, folder)
-    model = _prepared(config, model)
+    _check_processes(before, folder, processes)
+    model = _prepared(config, model, processes)
+    reference = _reference(config)
     checkpoint = _open(folder, config, rows, processes)
     spent, began = _spent(before, folder), time.monotonic()
-    _write_start(config, folder, source, rows, model)
+    _write_start(config, folder, source, rows, model, processes)
     try:
         with _trackers_in(folder):
-            trainer = _trainer(config, folder, model, tokenizer, rows, resumed=checkpoint is not None, spent=spent)
+            trainer = _trainer(
+                config, folder, model, tokenizer, rows, reference, resumed=checkpoint is not None, spent=spent
+            )
             if progress is not None:
                 trainer.add_callback(ProgressBar(progress, label))
             result = _fit(trainer, config, folder, checkpoint)
-        if folder.writes:
-            with folder.writing("the model"):
-                save_model(trainer.model, tokenizer, folder.model, base=config.model)
+        _save(trainer, tokenizer, config, folder)
         status = {"status": "finished", "finished": provenance.now(), **result}
     except (KeyboardInterrupt, Exception) as error:
         interrupted = isinstance(error, KeyboardInterrupt)
@@ -100,7 +111,7 @@ def _trackers_in(folder: RunFolder) -> Iterator[None]:
         del os.environ[name]
 
 
-def _prepared(config: TrainConfig, model: Any) -> Any:
+def _prepared(config: TrainConfig, model: Any, processes: PartialState) -> Any:
     """The model with what is trained on it; a model or targets that cannot be used are refused."""
     transformers.set_seed(config.seed)
     if config.method == "lora":
@@ -111,8 +122,15 @@ def _prepared(config: TrainConfig, model: Any) -> Any:
             dropout=config.lora_dropout,
             targets=config.lora_targets,
         )
-    check_head(model)
+    if processes.is_main_process:  # on the others FSDP may have left the weights for later
+        check_head(model)
     return model
+
+
+def _reference(config: TrainConfig) -> Any | None:
+    """The model beside, where the objective compares with one that is not the base under an adapter."""
+    name = reference_name(config)
+    return None if name is None else load_model(name, dtype=precision_of(config))[0]
 
 
 def _open(folder: RunFolder, config: TrainConfig, rows: TrainingRows, processes: PartialState) -> Path | None:
@@ -127,7 +145,14 @@ def _open(folder: RunFolder, config: TrainConfig, rows: TrainingRows, processes:
     return folder.last_checkpoint()
 
 
-def _write_start(config: TrainConfig, folder: RunFolder, source: ModelSource, rows: TrainingRows, model: Any) -> None:
+def _write_start(
+    config: TrainConfig,
+    folder: RunFolder,
+    source: ModelSource,
+    rows: TrainingRows,
+    model: Any,
+    processes: PartialState,
+) -> None:
     with folder.writing(str(folder.record)):
         folder.write_record(
             status="running",
@@ -137,13 +162,23 @@ def _write_start(config: TrainConfig, folder: RunFolder, source: ModelSource, ro
             versions=provenance.versions(),
             git_revision=provenance.git_revision(),
             device=provenance.device_name(model.device),
+            **_how_shared(processes),
             precision=precision_of(config),
             seed=config.seed,
             objective=config.objective,
+            **_reference_record(config),
             method=config.method,
             model={"name": config.model, "source": source.kind, "fingerprint": source.fingerprint},
             data=rows.counts,
         )
+
+
+def _reference_record(config: TrainConfig) -> dict[str, Any]:
+    name = reference_name(config)
+    if name is None:
+        return {}
+    source = resolve_model(name)
+    return {"reference": {"name": name, "source": source.kind, "fingerprint": source.fingerprint}}
 
 
 def _fit(trainer: RunTrainer, config: TrainConfig, folder: RunFolder, checkpoint: Path | None) -> dict[str, Any]:
@@ -172,12 +207,21 @@ def _fit(trainer: RunTrainer, config: TrainConfig, folder: RunFolder, checkpoint
     }
 
 
+def _save(trainer: RunTrainer, tokenizer: Any, config: TrainConfig, folder: RunFolder) -> None:
+    """Write the model; where it is sharded, all processes give their parts and one writes."""
+    gathered = trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_fsdp_enabled else None
+    if folder.writes:
+        with folder.writing("the model"):
+            save_model(trainer.model, tokenizer, folder.model, base=config.model, state_dict=gathered)
+
+
 def _trainer(
     config: TrainConfig,
     folder: RunFolder,
     model: Any,
     tokenizer: Any,
     rows: TrainingRows,
+    reference: Any | None,
     *,
     resumed: bool,
     spent: float,
@@ -188,11 +232,13 @@ def _trainer(
         trainer = RunTrainer(
             model=model,
             args=trainer_arguments(config, folder, resumed=resumed),
-            train_dataset=to_dataset(rows.train),
+            train_dataset=with_ids(rows.train),
+            curriculum=rows.order,
             eval_dataset=to_dataset(rows.validation),
             processing_class=tokenizer,
             callbacks=[MetricsWriter(folder, spent=spent), StepEnd()],
             objective=config.objective,
+            reference=reference,
             backend=config.backend,
             folder=folder,
             keep=config.keep_checkpoints,
@@ -205,7 +251,12 @@ def _trainer(
 
 
 def _check_unchanged(record: dict[str, Any], source: ModelSource, rows: TrainingRows, folder: RunFolder) -> None:
-    """Refuse to resume with rows or a model that are not those the run began with."""
+    """Refuse to resume with rows, a model or a curriculum that are not those the run began with."""
+    order, before = (data.get("curriculum", {}) for data in (rows.counts, record.get("data", {})))
+    if "data" in record and order.get("fingerprint") != before.get("fingerprint"):
+        raise UserError(
+            f"the order {order.get('path')} changed since {folder.path} was begun; restore it, or use another folder"
+        )
     for what, now in (("data", rows.counts["fingerprint"]), ("model", source.fingerprint)):
         then = record.get(what, {}).get("fingerprint", now)
         if then != now:
@@ -213,6 +264,24 @@ def _check_unchanged(record: dict[str, Any], source: ModelSource, rows: Training
             raise UserError(
                 f"the {what} {name} changed since {folder.path} was begun; restore it, or use another folder"
             )
+
+
+def _how_shared(processes: PartialState) -> dict[str, Any]:
+    """What of a launch is part of a run: a checkpoint fits no other, and the global batch would be another."""
+    sharded = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true" and processes.num_processes > 1
+    return {"processes": processes.num_processes, "sharding": "fsdp" if sharded else "none"}
+
+
+def _check_processes(record: dict[str, Any], folder: RunFolder, processes: PartialState) -> None:
+    """Refuse to resume in another way than the run was begun."""
+    now = _how_shared(processes)
+    then = {"processes": record.get("processes", now["processes"]), "sharding": record.get("sharding", now["sharding"])}
+    if then != now:
+        told, found = (f"{how['processes']} processes (sharding: {how['sharding']})" for how in (then, now))
+        raise UserError(
+            f"the run in {folder.path} was begun on {told}, and this is {found}, which is another global batch or "
+            "another kind of checkpoint; start it as it was begun, or use another folder"
+        )
 
 
 def _spent(record: dict[str, Any], folder: RunFolder) -> float:

@@ -1,0 +1,126 @@
+"""Statistics of rows in one pass over them, by Triton: one program a row.
+
+Shapes: B rows, V vocabulary.
+"""
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from entrotune.kernels.plan import Head
+from entrotune.kernels.triton_kernels import LOWEST, load_logits
+from entrotune.kernels.triton_rows import launch_shape, on_device
+
+
+@triton.jit
+def statistics_kernel(
+    products,
+    bias,
+    targets,
+    stats,
+    above,
+    row_stride,
+    stats_stride,
+    vocabulary,
+    scale,
+    softcap,
+    inverse,
+    HAS_BIAS: tl.constexpr,
+    HAS_CAP: tl.constexpr,
+    HAS_SCALE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Maximum, log mass, target gap, entropy, varentropy and Rényi-2 into `stats`, tokens above the target in `above`.
+
+    As in the row kernel, sums are kept per lane about the running maximum.
+    """
+    row = tl.program_id(0).to(tl.int64)
+    products += row * row_stride
+    lanes = tl.arange(0, BLOCK)
+    target = tl.load(targets + row)
+    target_z, _target_bent = load_logits(
+        products,
+        bias,
+        target + tl.zeros([1], tl.int32),
+        vocabulary,
+        scale,
+        softcap,
+        inverse,
+        HAS_BIAS,
+        HAS_CAP,
+        HAS_SCALE,
+    )
+    target_z = tl.sum(target_z, 0)
+    top = tl.sum(tl.full([1], LOWEST, tl.float32), 0)
+    mass = tl.zeros([BLOCK], tl.float32)
+    first = mass
+    second = mass
+    squares = mass
+    larger = tl.zeros([BLOCK], tl.int32)
+    for start in range(0, vocabulary, BLOCK):
+        z, _bent = load_logits(
+            products, bias, start + lanes, vocabulary, scale, softcap, inverse, HAS_BIAS, HAS_CAP, HAS_SCALE
+        )
+        larger += (z > target_z).to(tl.int32)
+        new_top = tl.maximum(top, tl.max(z, 0))
+        rise = new_top - top
+        if rise > 0:  # seldom after the first blocks
+            keep = tl.exp(-rise)
+            second = keep * (second - 2 * rise * first + rise * rise * mass)
+            first = keep * (first - rise * mass)
+            mass = keep * mass
+            squares = keep * keep * squares
+        u = z - new_top
+        e = tl.exp(u)
+        eu = e * u
+        mass += e
+        first += eu
+        second += eu * u
+        squares += e * e
+        top = new_top
+    mass_sum = tl.sum(mass, 0)
+    log_mass = tl.log(mass_sum)
+    mean = tl.sum(first, 0) / mass_sum
+    # About the row's mean, lane by lane: from the maximum, a square of some tens would be taken from a like number.
+    centred = second - 2 * mean * first + mean * mean * mass
+    stats += row
+    tl.store(stats, top)
+    tl.store(stats + stats_stride, log_mass)
+    tl.store(stats + 2 * stats_stride, tl.where(target_z > LOWEST, target_z - top, float("-inf")))
+    tl.store(stats + 3 * stats_stride, log_mass - mean)
+    tl.store(stats + 4 * stats_stride, tl.maximum(tl.sum(centred, 0) / mass_sum, 0.0))
+    tl.store(stats + 5 * stats_stride, 2 * log_mass - tl.log(tl.sum(squares, 0)))
+    tl.store(above + row, tl.sum(larger, 0))
+
+
+def triton_statistics(products_BV: Tensor, targets_B: Tensor, bias: Tensor | None, head: Head) -> tuple[Tensor, Tensor]:
+    """Statistics [6, B] of products (read only) in the order of the kernel, and tokens above the target's [B]."""
+    count, vocabulary = products_BV.shape
+    stats = torch.empty(6, count, dtype=torch.float32, device=products_BV.device)
+    above = torch.empty(count, dtype=torch.int32, device=products_BV.device)
+    options: dict[str, Any] = {
+        "HAS_BIAS": bias is not None,
+        "HAS_CAP": head.softcap is not None,
+        "HAS_SCALE": head.scale != head.temperature,
+        **launch_shape(vocabulary),
+    }
+    if count:
+        with on_device(products_BV.device):
+            statistics_kernel[(count,)](
+                products_BV,
+                products_BV if bias is None else bias,
+                targets_B,
+                stats,
+                above,
+                products_BV.stride(0),
+                stats.stride(0),
+                vocabulary,
+                head.scale,
+                head.softcap or 1.0,
+                1 / head.temperature,
+                **options,
+            )
+    return stats, above

@@ -1,0 +1,13 @@
+"""Which of several processes this is, where `torchrun` or `accelerate launch` started them to train together."""
+
+import os
+
+
+def count() -> int:
+    """How many there are; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """The number of this one; the first, 0, is the one that writes and shows."""
+    return int(os.environ.get("RANK", "0"))

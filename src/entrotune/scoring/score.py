@@ -1,0 +1,201 @@
+"""`entrotune score`: how uncertain a model is about each row of a data set."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import Progress
+
+from entrotune.data import RowStream
+from entrotune.data.tokens import check_tokenizer
+from entrotune.errors import UserError
+from entrotune.models import ModelDescription, describe_model
+from entrotune.scoring.cluster import Cluster
+from entrotune.scoring.folder import read_manifest
+from entrotune.scoring.identity import added_bos, data_identity, model_identity
+from entrotune.scoring.job import Job
+from entrotune.scoring.local import score_here
+from entrotune.scoring.options import ScoreOptions, check_options, conventions, kept_names
+from entrotune.scoring.plan import plan_scoring
+from entrotune.scoring.progress import Shown
+from entrotune.scoring.table import ScoredBlock
+from entrotune.scoring.writer import ScoreWriter
+
+# Where neither the model nor the user sets a limit.
+_DEFAULT_LENGTH = 4096
+
+
+def score(
+    data: str,
+    *,
+    model: str = "smollm2-135m",
+    out: str | Path = "runs/scores",
+    mode: str = "all",
+    max_length: int | None = None,
+    bos: str = "auto",
+    system: str | None = None,
+    per_token: bool = False,
+    top_k: int = 0,
+    keep: Sequence[str] | str = (),
+    format: str = "auto",
+    columns: Mapping[str, str] | None = None,
+    text_unit: str = "line",
+    split: str = "train",
+    limit: int | None = None,
+    on_bad_row: str = "skip",
+    precision: str = "auto",
+    device: str | None = None,
+    batch_tokens: int | None = None,
+    part_rows: int = 1024,
+    overwrite: bool = False,
+    engine: str = "local",
+    workers: int | None = None,
+    gpus_per_worker: float = 0.0,
+    address: str | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Score each row of a data set under a model: entropy, varentropy, likelihood. Rows of any number fit in memory.
+
+    Parts of `out` appear whole. Stopped at any moment and started again with the same arguments, it goes on.
+
+    Args:
+        data: what to score: anything `train` reads, .txt files too. See `load_rows` for `format`, `columns`,
+            `text_unit`, `split`, `limit` and `on_bad_row`.
+        model: a folder, run, adapter, GGUF file, hub id or `smollm2-135m`.
+        out: the folder for scores, manifest and rejects.
+        mode: `all` (every position of the raw text), `predicted` (those that predict a token of the text) or
+            `response` (those that predict the response, in the model's chat format).
+        max_length: tokens of a row; the rest is cut off and counted. By default what the model reaches to.
+        bos: whether raw text begins with the tokenizer's BOS: `always`, `none`, or `auto`: as the tokenizer does it in
+            mode `predicted`, none in mode `all`.
+        system: in mode response, a system message for conversations without one.
+        per_token: keep the numbers of every position.
+        top_k: also take the moments over so many likeliest tokens only; with per_token, keep those tokens.
+        keep: columns of the data to carry along, such as `label,source_id`.
+        precision: of the model's weights and products: `float32`, `bfloat16`, or `auto`: bfloat16 on CUDA, else
+            float32. Statistics are float32.
+        device: see `load_model`.
+        batch_tokens: tokens that go through the model at once, padding included; by default 4,096 on a CPU, else
+            65,536.
+        part_rows: rows of the input in one parquet part, the work that a stop can lose.
+        overwrite: replace the scores that `out` holds.
+        engine: `local`, or `ray`: on a Ray cluster, with the same numbers to float32 rounding.
+        workers: of the ray engine, each with a model of its own; by default 2.
+        gpus_per_worker: of the ray engine; may be a fraction.
+        address: of the Ray cluster, such as `auto`; by default one is started here.
+        dry_run: load no weights, write nothing; return what would be done.
+
+    Returns:
+        The content of `manifest.json`, and `out`; with `dry_run` the plan.
+
+    Raises:
+        UserError: bad input, `out` holds scores of something else, or another process writes to it.
+    """
+    started = time.perf_counter()
+    check_options(
+        mode=mode,
+        bos=bos,
+        precision=precision,
+        engine=engine,
+        text_unit=text_unit,
+        system=system,
+        max_length=max_length,
+        top_k=top_k,
+        batch_tokens=batch_tokens,
+        part_rows=part_rows,
+        workers=workers,
+    )
+    _check_engine(engine, device, workers, gpus_per_worker, address)
+    described = describe_model(model)
+    check_tokenizer(described.tokenizer)
+    options = ScoreOptions(
+        mode=mode,
+        max_length=_length(max_length, described),
+        bos=bos,
+        system=system,
+        precision=_precision(precision, device, engine, gpus_per_worker),
+        per_token=per_token,
+        top_k=top_k,
+        keep=kept_names(keep),
+        part_rows=part_rows,
+    )
+    reading = {"format": format, "columns": columns, "text_unit": text_unit, "split": split, "limit": limit}
+    reading["on_bad_row"] = on_bad_row
+    if engine == "ray":
+        device = "cuda" if gpus_per_worker else "cpu"
+    job = Job(data=data, reading=reading, model=model, device=device, batch_tokens=batch_tokens, options=options)
+    stream = job.stream()
+    if dry_run:
+        return plan_scoring(job, stream, described, progress)
+    about = {"conventions": conventions(options, bos_added=added_bos(described.tokenizer, options))}
+    identity = {
+        "model": model_identity(described),
+        "data": data_identity(data, stream.format, reading),
+        "options": options.to_dict(),
+    }
+    cluster = Cluster(workers=workers or 2, gpus_per_worker=gpus_per_worker, address=address)
+    writer = ScoreWriter(Path(out), identity)
+    with writer.open(overwrite=overwrite):
+        shown = Shown(progress, limit)
+        if writer.finished:
+            shown.say(f"{out} is finished already: nothing is left to score")
+            return {"out": str(out), **read_manifest(writer.folder)}
+        writer.start(about)
+        blocks = _run(job, stream, writer, shown, cluster if engine == "ray" else None)
+        seconds = round(time.perf_counter() - started, 1)
+        return {"out": str(out), **writer.finish({**about, "seconds": seconds}, blocks)}
+
+
+def _run(job: Job, stream: RowStream, writer: ScoreWriter, shown: Shown, cluster: Cluster | None) -> int:
+    """Score what has no part yet; return how many blocks there are in all."""
+    seen = 0
+
+    def write(number: int, scored: ScoredBlock | None) -> None:
+        nonlocal seen
+        seen += 1
+        if scored is not None:
+            writer.write(scored)
+        totals = writer.done[number]["totals"]
+        shown.advance(totals["read"], 0 if scored is None else totals["tokens"])
+
+    done = {number: told["digest"] for number, told in writer.done.items()}
+    if cluster is not None:
+        from entrotune.scoring.on_ray import score_on_ray
+
+        score_on_ray(job, done, cluster, write)
+    else:
+        score_here(job.scorer(), job.blocks(stream, done), write)
+    return seen
+
+
+def _check_engine(
+    engine: str, device: str | None, workers: int | None, gpus_per_worker: float, address: str | None
+) -> None:
+    if engine == "ray" and device is not None:
+        raise UserError(f"device is {device!r}, but with engine ray it follows from gpus_per_worker; leave it out")
+    if engine == "local" and (workers is not None or gpus_per_worker or address is not None):
+        raise UserError(
+            "workers, gpus_per_worker and address belong to engine ray; add --engine ray, or leave them out"
+        )
+    if not 0 <= gpus_per_worker < math.inf:
+        raise UserError(f"gpus_per_worker is {gpus_per_worker}; expected 0 or a number above it, such as 0.5")
+
+
+def _length(asked: int | None, described: ModelDescription) -> int:
+    context = described.context or _DEFAULT_LENGTH
+    if asked is not None and described.context is not None and asked > context:
+        raise UserError(f"max_length is {asked:,}, but model '{described.source.name}' reaches to {context:,} tokens")
+    return context if asked is None else asked
+
+
+def _precision(asked: str, device: str | None, engine: str, gpus_per_worker: float) -> str:
+    if asked != "auto":
+        return asked
+    if engine == "ray":
+        return "bfloat16" if gpus_per_worker else "float32"
+    kind = torch.device(device).type if device else getattr(torch.accelerator.current_accelerator(), "type", "cpu")
+    return "bfloat16" if kind == "cuda" else "float32"
