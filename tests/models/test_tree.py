@@ -8,7 +8,7 @@ from entrotune.data.targets import build_trie
 from entrotune.errors import UserError
 from entrotune.models import check_tree, tree_loss
 from tiny import SHAPE, tiny_llama
-from tolerances import EXACT
+from tolerances import EXACT, SINGLE
 
 PROMPT = (5, 6, 7, 8)
 SEQUENCES = ((10, 2), (10, 11, 2), (10, 12, 13, 2), (14, 2), (15, 11, 2))
@@ -24,7 +24,7 @@ def models() -> dict[str, torch.nn.Module]:
 
 @pytest.mark.parametrize("name", ["llama", "eager", "gemma2", "gpt2"])
 def test_each_path_is_predicted_as_alone(name: str) -> None:
-    model = models()[name].double()
+    model = models()[name].double()  # but norms of Llama and Gemma round to float32 in between
     trie = build_trie(SEQUENCES, [1.0] * len(SEQUENCES))
     check_tree(model, PROMPT, trie)
     with torch.no_grad():
@@ -32,7 +32,7 @@ def test_each_path_is_predicted_as_alone(name: str) -> None:
         for sequence, path in zip(SEQUENCES, trie.paths, strict=True):
             logits = model(input_ids=torch.tensor([[*PROMPT, *sequence]])).logits[0, len(PROMPT) - 1 : -1]
             plain = logits.log_softmax(-1).gather(-1, torch.tensor(sequence)[:, None])[:, 0]
-            torch.testing.assert_close(edges[list(path)], plain, **EXACT)
+            torch.testing.assert_close(edges[list(path)], plain, **(EXACT if name == "gpt2" else SINGLE))
 
 
 def test_a_recurrent_model_is_refused() -> None:

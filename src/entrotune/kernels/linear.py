@@ -63,7 +63,9 @@ def linear_objective(
 
     Args:
         hidden: [..., D].
-        weight: [V, D]; a sharded `DTensor` is gathered once.
+        weight: [V, D]; a sharded `DTensor` is gathered once, and its gradient counts as that of ranks which share their
+            rows (tensor parallelism). Where ranks have rows of their own, as under FSDP, gather it by the module's
+            hooks, as `EntropicTrainer` does.
         targets: [...], token ids, `ignore_index` where there is nothing to learn.
         objective: an `Objective`, a term or text such as `"ce - 0.1*entropy"`.
         num_items: what to divide the sum by, so that any split into micro-batches and ranks adds up to the same

@@ -95,15 +95,26 @@ def check_tree(model: Any, prompt: Sequence[int], tree: Tree) -> None:
         path.insert(0, tree.parents[path[0] - 1])
     head = find_head(model)
     with evaluation_mode(model):
-        rows = tree_hidden(model, prompt, tree)[path]
-        ids = torch.tensor([[*prompt, *(tree.tokens[row - 1] for row in path[1:])]], device=rows.device)
+        ids = torch.tensor([[*prompt, *(tree.tokens[row - 1] for row in path[1:])]], device=head.weight.device)
         plain = backbone(model)(input_ids=ids, use_cache=False).last_hidden_state[0, len(prompt) - 1 :]
+        try:
+            rows = tree_hidden(model, prompt, tree)[path]
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError, TypeError) as error:  # a mask that the model has no use for
+            raise UserError(
+                f"{_refused(model)} ({(str(error).strip() or type(error).__name__).splitlines()[0]})"
+            ) from error
         ours, theirs = (plain_logits(hidden.to(head.weight), head).float().log_softmax(-1) for hidden in (rows, plain))
     likely = theirs.topk(8).indices
     difference = (ours - theirs).gather(-1, likely).abs().max().item()
     if not difference <= _ROUNDINGS * torch.finfo(head.weight.dtype).eps:
-        kind = getattr(base_of(model).config, "_attn_implementation", None)
-        raise UserError(
-            f"{type(base_of(model)).__name__} (attention {kind}) does not follow a tree of tokens: log-probabilities "
-            f"differ by {difference:.2g}; use a model of attention layers only, with the sdpa or eager implementation"
-        )
+        raise UserError(f"{_refused(model)} (log-probabilities differ by {difference:.2g})")
+
+
+def _refused(model: Any) -> str:
+    base = base_of(model)
+    return (
+        f"{type(base).__name__} with attention {getattr(base.config, '_attn_implementation', None)} does not follow a tree "
+        "of tokens; use a model of attention layers only, with the implementation sdpa or eager"
+    )

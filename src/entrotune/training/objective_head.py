@@ -124,10 +124,8 @@ def _with_whole_head(model: PreTrainedModel, compute: Callable[[Tensor], Tensor]
     FSDP2 does both in hooks around a module's forward, so `compute` stands in for the forward of the head's modules.
     To gather the weight by hand would leave its gradient unreduced.
     """
-    modules: list[Any] = [
-        find_head(model).module,
-        model.get_output_embeddings(),
-    ]  # the inner one first, where PEFT wraps it
+    # The inner one first, where PEFT wraps it.
+    modules: list[Any] = [find_head(model).module, model.get_output_embeddings()]
     for module in dict.fromkeys(modules):
         if isinstance(module, FSDPModule):
             compute = functools.partial(_as_forward, module, compute)

@@ -53,8 +53,9 @@ def fit(case: dict[str, Any]) -> dict[str, Any]:
     """Train as a case says; return the log and the whole weights.
 
     Args:
-        case: `batch` (over all processes), and perhaps `masked`, `lora`, `tied`, `gathered` (logits too), `sharing`
-            (`fsdp` or `zero3`; DDP by default), and fields of `SFTConfig` in `options`.
+        case: `batch` (over all processes), and perhaps `masked`, `lora`, `tied`, `gathered` (logits too), `objective`,
+            `teacher` (a reference beside), `sharing` (`fsdp` or `zero3`; DDP by default), and fields of `SFTConfig` in
+            `options`.
     """
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
@@ -68,7 +69,8 @@ def fit(case: dict[str, Any]) -> dict[str, Any]:
         trainer = EntropicTrainer(
             model=tiny_llama(tie_word_embeddings=case.get("tied", False)),
             args=args,
-            objective="ce - 0.1*entropy",
+            objective=case.get("objective", "ce - 0.1*entropy"),
+            reference=tiny_llama(seed=1) if case.get("teacher") else None,
             train_dataset=Dataset.from_list(rows),
             eval_dataset=Dataset.from_list(rows[:HELD_OUT]),
             processing_class=byte_tokenizer(),

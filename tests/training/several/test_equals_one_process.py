@@ -17,6 +17,8 @@ CASES: dict[str, dict[str, Any]] = {
     "nothing to learn on a process": {"batch": 2, "masked": True},
     "lora": {"batch": 4, "lora": True},
     "lora, accumulation 3": {"batch": 4, "lora": True, "options": {"gradient_accumulation_steps": 3}},
+    "lora, against its base": {"batch": 4, "lora": True, "objective": "ce + 0.5*kl(ref)"},
+    "against a teacher": {"batch": 4, "teacher": True, "objective": "ce - 0.1*entropy + 0.5*kl(ref)"},
     "tied": {"batch": 4, "tied": True},
     "padding-free": {"batch": 4, "options": {"padding_free": True}},
 }
