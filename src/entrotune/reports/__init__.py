@@ -5,7 +5,10 @@ from entrotune.reports.analysis_terminal import analysis_findings, analysis_tabl
 from entrotune.reports.cards import model_card
 from entrotune.reports.curriculum_page import curriculum_sentences, curriculum_table, write_curriculum_report
 from entrotune.reports.diffuse_page import diffuse_sentences, diffuse_table, write_diffuse_report
+from entrotune.reports.generation_page import generation_table, write_generation_report
+from entrotune.reports.generation_terminal import generation_view
 from entrotune.reports.pages import write_comparison_report, write_evaluation_report, write_report, write_run_report
+from entrotune.reports.perplexity_terminal import perplexity_view
 from entrotune.reports.records import read_record, read_run
 from entrotune.reports.scores import score_table
 from entrotune.reports.terminal import comparison_findings, comparison_table, evaluation_table
@@ -22,7 +25,10 @@ __all__ = [
     "diffuse_sentences",
     "diffuse_table",
     "evaluation_table",
+    "generation_table",
+    "generation_view",
     "model_card",
+    "perplexity_view",
     "read_record",
     "read_run",
     "score_table",
@@ -31,6 +37,7 @@ __all__ = [
     "write_curriculum_report",
     "write_diffuse_report",
     "write_evaluation_report",
+    "write_generation_report",
     "write_report",
     "write_run_report",
 ]

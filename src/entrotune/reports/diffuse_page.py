@@ -111,8 +111,8 @@ def diffuse_table(record: Mapping[str, Any]) -> Table:
     _check(record)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, caption_justify="left")
     table.caption = (
-        "Before, and → after; nats an output. n targets; entropy of P over the targets, at most ln n; top share: that of "
-        "the most frequent output among samples."
+        "Before, and → after; nats an output. n targets; entropy of P over the targets, at most ln n; top share: that "
+        "of the most frequent output among samples."
     )
     table.add_column("set", no_wrap=True)
     for name in ("n", "ln n", "entropy", "valid\nmass", "KL(w‖P)", "top\nshare"):

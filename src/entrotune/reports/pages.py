@@ -18,6 +18,7 @@ from entrotune.reports.figures import (
     shared_bounds,
     variant_curves_figure,
 )
+from entrotune.reports.generation_page import write_generation_report
 from entrotune.reports.numbers import format_count, read_number
 from entrotune.reports.palette import series_style
 from entrotune.reports.provenance import Facts, read_provenance
@@ -149,6 +150,7 @@ def write_report(source: str | Path, out: str | Path | None = None) -> Path:
         "analysis": write_analysis_report,
         "curriculum": write_curriculum_report,
         "diffuse": write_diffuse_report,
+        "generation": write_generation_report,
     }
     writers[record["kind"]](record, target)
     return target
@@ -160,12 +162,12 @@ def _is_diffuse(evaluation: Path) -> bool:
 
 
 def _record_in(folder: Path) -> Path:
-    for name in ("comparison.json", "curriculum.json", "evaluation.json", "analysis.json"):
+    for name in ("comparison.json", "curriculum.json", "evaluation.json", "analysis.json", "bench.json"):
         if (folder / name).exists():
             return folder / name
     raise UserError(
         f"{folder} holds nothing to report on: expected comparison.json, curriculum.json, metrics.jsonl, "
-        "evaluation.json or analysis.json in it."
+        "evaluation.json, analysis.json or bench.json in it."
     )
 
 

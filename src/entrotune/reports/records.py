@@ -18,6 +18,7 @@ _REQUIRED = {
     "analysis": {"models": list},
     "curriculum": {"variants": list},
     "diffuse": {"sets": list},
+    "generation": {"variants": list},
 }
 ANALYSES = ("models", "correctness")
 _OBJECTS = ("model", "data", "metrics", "front", "versions", "conventions")

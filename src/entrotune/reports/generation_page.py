@@ -1,0 +1,94 @@
+"""The report of decoding strategies compared: table, front of quality and diversity, and what each wrote."""
+
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from entrotune.errors import UserError
+from entrotune.reports.figures import Figure, front_figure
+from entrotune.reports.provenance import read_provenance
+from entrotune.reports.records import check_record
+from entrotune.reports.rendering import write_page
+from entrotune.reports.samples import read_samples, temperatures_of, visible
+from entrotune.reports.views import KINDS, best_cells, front_axes, read_metrics, read_variants, sample_sizes
+
+_COLUMNS = ("own_perplexity", "repetition", "correct", "distinct_2", "vendi", "tokens_per_second")
+# So that all columns fit 80 characters; rich narrows columns that may wrap to nothing.
+_LABEL_WIDTH, _HEADING_WIDTH = 23, 10
+
+
+def write_generation_report(record: Mapping[str, Any], path: str | Path) -> None:
+    """Write a comparison of strategies as one HTML file that opens offline.
+
+    Args:
+        record: the content of `bench.json`, schema version 1.
+        path: the HTML file; replaced whole.
+
+    Raises:
+        UserError: the record is of another kind or version, or a part is malformed.
+    """
+    _check(record)
+    variants = read_variants(record)
+    metrics = read_metrics(record, variants)
+    quality, diversity = front_axes(record, metrics)
+    front = front_figure(variants, quality, diversity)
+    figures: dict[str, Figure] = {}
+    if front is not None:
+        # A strategy is one point: its name stands where a line over temperatures has these.
+        for trace in front["data"]:
+            trace |= {"text": [trace["name"]], "mode": "markers+text"}
+        figures["front"] = front
+    groups = [(kind, [metric for metric in metrics if metric.kind == kind]) for kind in KINDS]
+    samples = read_samples(record, variants)
+    write_page(
+        path,
+        "generation.html.j2",
+        made=read_provenance(record, "Decoding strategies compared"),
+        variants=variants,
+        metrics=metrics,
+        metric_groups=[(kind, members) for kind, members in groups if members],
+        sizes={metric.name: sample_sizes(variants, metric) for metric in metrics},
+        best=best_cells(variants, metrics),
+        quality=quality,
+        diversity=diversity,
+        figures=figures,
+        samples=samples,
+        temperatures=temperatures_of(samples),
+        prompts=(record.get("data") or {}).get("prompts"),
+    )
+
+
+def generation_table(record: Mapping[str, Any]) -> Table:
+    """A comparison of strategies as a table for a terminal.
+
+    Raises:
+        UserError: the record is of another kind or version, or a part is malformed.
+    """
+    _check(record)
+    variants = read_variants(record)
+    metrics = {metric.name: metric for metric in read_metrics(record, variants)}
+    shown = [metrics[name] for name in _COLUMNS if name in metrics]
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("strategy", no_wrap=True)
+    for metric in shown:
+        table.add_column(_wrapped(metric.title, _HEADING_WIDTH), justify="right", no_wrap=True)
+    for variant in variants:
+        numbers = [setting.numbers for setting in variant.settings]
+        cells = [number.text if (number := one.get(metric.name)) else "–" for one in numbers for metric in shown]
+        table.add_row(_wrapped(variant.label, _LABEL_WIDTH), *cells)
+    return table
+
+
+def _wrapped(text: str, width: int) -> Text:
+    return Text("\n".join(textwrap.wrap(visible(text), width)))
+
+
+def _check(record: Mapping[str, Any]) -> None:
+    check_record(record, "The record")
+    if record["kind"] != "generation":
+        raise UserError(f'A record of kind "generation" is needed here, got one of kind "{record["kind"]}".')
