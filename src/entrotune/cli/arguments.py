@@ -26,6 +26,7 @@ def parse(
     description: str,
     positional: bool = False,
     plans: bool = False,
+    prints_json: bool = False,
 ) -> dict[str, Any]:
     """The values that `target` is to be called with; `dry_run` among them where the command `plans`.
 
@@ -34,21 +35,22 @@ def parse(
         target: a dataclass whose fields are the options, or a function whose arguments are.
         description: what `--help` prints above the options.
         positional: whether arguments without a default are given without their names.
+        prints_json: whether `json` is among the values, for who shows the result.
 
     Raises:
         UserError: an option, a value or a recipe that cannot be used.
     """
     kinds = option_types(target)
-    switches = {f"--{key}" for key, kind in kinds.items() if kind is bool} | ({"--dry_run"} if plans else set())
+    own = [key for key, has in (("dry_run", plans), ("json", prints_json)) if has]
+    switches = {f"--{key}" for key in (*(key for key, kind in kinds.items() if kind is bool), *own)}
     if positional:
         arguments = _one_list(arguments, next(iter(kinds.values())))
-    arguments = [_underscored(argument) for argument in arguments]
-    arguments = _with_negatives(_with_values(_with_lists(arguments, kinds), switches))
-    planning = [argument.partition("=")[2].lower() for argument in arguments if argument.startswith("--dry_run=")]
-    if wrong := [value for value in planning if plans and value not in ("true", "false")]:
-        raise UserError(f"--dry-run: expected true or false, got {wrong[0]}")
-    arguments = [argument for argument in arguments if not (plans and argument.startswith("--dry_run="))]
-    _check_names(name, arguments, [*kinds, *(["dry_run"] if plans else [])], kinds)
+    short = {f"-{key}": f"--{key}" for key in kinds if len(key) == 1}
+    arguments = [_underscored(short.get(argument, argument)) for argument in arguments]
+    arguments = _with_negatives(_with_values(_with_lists(_gathered(arguments, kinds), kinds), switches))
+    switched = {key: _switched(key, arguments) for key in own}
+    arguments = [argument for argument in arguments if not argument.startswith(tuple(f"--{key}=" for key in own))]
+    _check_names(name, arguments, [*kinds, *own], kinds)
     parser = _parser(name, target, description, positional=positional)
     try:
         parsed = parser.parse_args(arguments)
@@ -57,7 +59,7 @@ def parse(
     except ArgumentError as error:
         told = _explained(" ".join(str(error).split()), kinds, arguments)
         raise UserError(f"{told} ({_help(name)})") from None
-    return values | ({"dry_run": planning[-1:] == ["true"]} if plans else {})
+    return values | switched
 
 
 def option_types(target: Any) -> dict[str, Any]:
@@ -98,6 +100,32 @@ def _with_lists(arguments: Sequence[str], kinds: Mapping[str, Any]) -> list[str]
         joined += values if not values or values[0].lstrip().startswith("[") else [json.dumps(values)]
         at = stop
     return joined
+
+
+def _gathered(arguments: Sequence[str], kinds: Mapping[str, Any]) -> list[str]:
+    """`--model A --model B` → `--model ["A", "B"]`, for options that are one text or several."""
+    several = {f"--{key}" for key, kind in kinds.items() if set(typing.get_args(kind)) == {str, Sequence[str]}}
+    gathered: list[str] = []
+    given: dict[str, list[str]] = {}
+    left = list(arguments)
+    while left:
+        name, equals, value = left[0].partition("=")
+        if name in several and (equals or len(left) > 1):
+            given.setdefault(name, []).append(value if equals else left[1])
+            left = left[1 if equals else 2 :]
+        else:
+            gathered.append(left.pop(0))
+    for name, values in given.items():
+        gathered += [name, values[0] if len(values) == 1 else json.dumps(values)]
+    return gathered
+
+
+def _switched(key: str, arguments: Sequence[str]) -> bool:
+    """Whether a switch that is no option of the target is on."""
+    values = [argument.partition("=")[2].lower() for argument in arguments if argument.startswith(f"--{key}=")]
+    if wrong := [value for value in values if value not in ("true", "false")]:
+        raise UserError(f"--{key.replace('_', '-')}: expected true or false, got {wrong[0]}")
+    return values[-1:] == ["true"]
 
 
 class _Formatter(DefaultHelpFormatter):

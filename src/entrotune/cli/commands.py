@@ -15,6 +15,9 @@ SUMMARIES = {
     "curriculum": "train small models from scratch in several orders, against a random one",
     "diffuse": "teach a model to spread its probability over a set of valid outputs, exactly measured",
     "analyze": "compare models by their scores; ask whether entropy predicts correctness",
+    "perplexity": "how well models predict a text: per token, word, byte and character",
+    "new-model": "make a small untrained model, an LSTM or a Transformer, with the words of a data set",
+    "generate": "responses to prompts by any decoding strategy; structured output; strategies compared",
     "report": "rebuild the HTML report of a folder",
     "doctor": "check the installation, and an objective on a toy model",
 }
@@ -73,6 +76,24 @@ EXAMPLES = {
   entrotune analyze correctness runs/scores --label correct --source origin --out runs/correctness
   entrotune analyze correctness runs/scores --label answers.jsonl:correct --out runs/correctness
   entrotune analyze correctness runs/scores --choices hellaswag.jsonl --out runs/correctness --dry-run""",
+    "perplexity": """
+  entrotune perplexity book.txt --model smollm2-135m --stride 512
+  entrotune perplexity book.txt --model runs/chats --model smollm2-135m --bos eos --json
+  entrotune perplexity texts.jsonl --rank low --at_most 200 --anomalies 3.5 --out runs/perplexity
+  entrotune perplexity pairs.jsonl --context_column prompt --model smollm2-135m
+  entrotune perplexity posts.csv --drift date --period month --dry-run""",
+    "new-model": """
+  entrotune new-model --out models/lstm
+  entrotune new-model --data headlines.csv --column title --vocabulary 5000 --out models/headlines
+  entrotune new-model --kind transformer --data input.txt --out models/transformer""",
+    "generate": """
+  entrotune generate --prompt "Name a fruit." -n 5 --strategy "temperature(0.8) + top_p(0.9)"
+  entrotune generate --prompts questions.jsonl -n 8 --rerank majority --out runs/answers.jsonl
+  entrotune generate --fields recipes/fields/people.yaml -n 1000 --strategy "target_entropy(2)" --out people.jsonl
+  entrotune generate --prompt "Tell a joke." -n 20 --prompting verbalised --rerank diverse --keep 5 --json
+  entrotune generate --prompts questions.jsonl --endpoint http://127.0.0.1:8000/v1 --model my-model --out answers.jsonl
+  entrotune generate --bench -n 8 --max_new_tokens 48 --out runs/strategies
+  entrotune generate --prompts questions.jsonl -n 16 --dry-run""",
     "report": """
   entrotune report runs/demo
   entrotune report runs/chats --out chats.html""",
@@ -91,6 +112,8 @@ class Command:
         call: runs it with the parsed values.
         show: prints what it returned; gives the exit code.
         plans: whether it has `--dry-run`.
+        prints_json: whether it has `--json`, which prints what it returned as it is. `call` is not told.
+        streams: whether it prints while it works; `call` is told `quiet`, for `--json`.
         positional: an argument given without its name.
     """
 
@@ -98,6 +121,8 @@ class Command:
     call: Callable[..., Any]
     show: Callable[[Any], int]
     plans: bool = False
+    prints_json: bool = False
+    streams: bool = False
     positional: str | None = None
 
 
@@ -133,7 +158,7 @@ def _train() -> Command:
         from entrotune.experiments.compare import nll_story
 
         if "status" not in record:
-            return _print_json(record)
+            return print_json(record)
         print(f"{record['status']} in {record['seconds']:.0f} s: {nll_story(record)}")
         return 0
 
@@ -183,7 +208,7 @@ def _score() -> Command:
         from entrotune.reports import score_table
 
         if record["kind"] == "plan":
-            return _print_json(record)
+            return print_json(record)
         Console().print(score_table(record))
         print(f"wrote {record['out']}")
         return 0
@@ -196,7 +221,7 @@ def _order() -> Command:
 
     def show(record: dict[str, Any]) -> int:
         if record["kind"] == "plan":
-            return _print_json(record)
+            return print_json(record)
         counts, left = record["counts"], ("filtered", "never_drawn", "not_scored")
         without = ", ".join(f"{counts[key]:,} {key.replace('_', ' ')}" for key in left if counts[key])
         uses = ", ".join(f"{rows:,} × {times}" for times, rows in counts["rows_by_uses"].items())
@@ -223,7 +248,7 @@ def _curriculum() -> Command:
         from entrotune.reports import curriculum_table
 
         if record["kind"] == "plan":
-            return _print_json(record)
+            return print_json(record)
         Console().print(curriculum_table(record))
         print(f"{record['seconds']:.0f} s. Open {record['recipe']['out']}/report.html")
         return 0
@@ -246,7 +271,7 @@ def _diffuse() -> Command:
         from entrotune.reports import diffuse_table
 
         if record["kind"] == "plan":
-            return _print_json(record)
+            return print_json(record)
         Console().print(diffuse_table(record))
         print(f"{record['seconds']['total']:.0f} s. Open {record['recipe']['out']}/report.html")
         return 0
@@ -264,6 +289,76 @@ def _analyze_correctness() -> Command:
     from entrotune.experiments.analyze import analyze_correctness
 
     return Command(analyze_correctness, analyze_correctness, _show_analysis, plans=True, positional="scores")
+
+
+def _perplexity() -> Command:
+    from entrotune.experiments.display import showing
+    from entrotune.experiments.perplexity import perplexity
+
+    def call(dry_run: bool, **values: Any) -> dict[str, Any]:
+        with showing(not dry_run) as display:
+            return perplexity(**values, dry_run=dry_run, progress=display)
+
+    def show(record: dict[str, Any]) -> int:
+        from rich.console import Console
+
+        from entrotune.reports import perplexity_view
+
+        if record["kind"] == "plan":
+            return print_json(record)
+        Console().print(perplexity_view(record))
+        return 0
+
+    return Command(perplexity, call, show, plans=True, prints_json=True, positional="data")
+
+
+def _new_model() -> Command:
+    from entrotune.experiments.new_model import new_model
+
+    def show(record: dict[str, Any]) -> int:
+        rejected = f", {record['rejected']:,} rows rejected" if record["rejected"] else ""
+        print(
+            f"wrote {record['out']}: {record['kind']} with {record['parameters']:,} parameters and "
+            f"{record['vocabulary']:,} tokens, from {record['words']:,} words in {record['rows']:,} rows{rejected}; "
+            f"{record['unknown_share']:.1%} of the words are unknown"
+        )
+        return 0
+
+    return Command(new_model, new_model, show)
+
+
+def _generate() -> Command:
+    from entrotune.experiments.display import showing
+    from entrotune.experiments.generate_config import GenerateConfig
+
+    streamed: list[str] = []
+
+    def tell(text: str) -> None:
+        streamed.append(text)
+        print(text, end="", flush=True)
+
+    def call(dry_run: bool, quiet: bool, **values: Any) -> dict[str, Any]:
+        config = GenerateConfig(**values)
+        from entrotune.experiments.generate import generate
+
+        with showing(not dry_run) as display:
+            return generate(config, dry_run=dry_run, progress=display, on_text=None if quiet else tell)
+
+    def show(record: dict[str, Any]) -> int:
+        from rich.console import Console
+
+        from entrotune.reports import generation_table, generation_view
+
+        if record["kind"] == "plan":
+            return print_json(record)
+        if "variants" in record:
+            Console().print(generation_table(record))
+            print(f"{record['seconds']['total']:.0f} s. Open {record['recipe']['out']}/report.html")
+        elif not streamed:
+            Console().print(generation_view(record), soft_wrap=True)
+        return 0
+
+    return Command(GenerateConfig, call, show, plans=True, prints_json=True, streams=True)
 
 
 def _report() -> Command:
@@ -295,7 +390,7 @@ def _show_comparison(record: dict[str, Any]) -> int:
     from entrotune.reports import comparison_findings, comparison_table
 
     if "variants" not in record:
-        return _print_json(record)
+        return print_json(record)
     console = Console()
     console.print(comparison_table(record))
     console.print(comparison_findings(record))
@@ -310,7 +405,7 @@ def _show_evaluation(record: dict[str, Any]) -> int:
     from entrotune.reports import evaluation_table
 
     if record["kind"] == "plan":
-        return _print_json(record)
+        return print_json(record)
     Console().print(evaluation_table(record))
     return 0
 
@@ -321,7 +416,7 @@ def _show_analysis(record: dict[str, Any]) -> int:
     from entrotune.reports import analysis_findings, analysis_table
 
     if record["kind"] == "plan":
-        return _print_json(record)
+        return print_json(record)
     console = Console()
     console.print(analysis_table(record))
     console.print(analysis_findings(record))
@@ -329,7 +424,8 @@ def _show_analysis(record: dict[str, Any]) -> int:
     return 0
 
 
-def _print_json(record: Any) -> int:
+def print_json(record: Any) -> int:
+    """Print a record as JSON."""
     print(json.dumps(record, indent=2, ensure_ascii=False, default=str))
     return 0
 
@@ -345,6 +441,9 @@ _LOADERS: dict[str, Callable[[], Command]] = {
     "diffuse": _diffuse,
     "analyze models": _analyze_models,
     "analyze correctness": _analyze_correctness,
+    "perplexity": _perplexity,
+    "new-model": _new_model,
+    "generate": _generate,
     "report": _report,
     "doctor": _doctor,
 }

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 from entrotune import __version__, processes
-from entrotune.cli.commands import EXAMPLES, PARTS, SUMMARIES, Command, load, named, summary
+from entrotune.cli.commands import EXAMPLES, PARTS, SUMMARIES, Command, load, named, print_json, summary
 from entrotune.errors import UserError
 
 INTERRUPTED = 130
@@ -65,14 +65,20 @@ def run(name: str, arguments: Sequence[str]) -> int:
         description=_description(name, command),
         positional=command.positional is not None,
         plans=command.plans,
+        prints_json=command.prints_json,
     )
+    as_json = values.pop("json", False)
+    show = print_json if as_json else command.show
+    if command.streams:
+        values["quiet"] = as_json
     done = command.call(**values)
-    return command.show(done) if processes.rank() == 0 else 0
+    return show(done) if processes.rank() == 0 else 0
 
 
 def _description(name: str, command: Command) -> str:
     planning = "\n\n--dry-run loads no weights, writes nothing and prints what would be done." if command.plans else ""
-    return f"{summary(name)[0].upper()}{summary(name)[1:]}.\n\nexamples:{EXAMPLES[name]}{planning}"
+    as_json = "\n\n--json prints the whole record as JSON." if command.prints_json else ""
+    return f"{summary(name)[0].upper()}{summary(name)[1:]}.\n\nexamples:{EXAMPLES[name]}{planning}{as_json}"
 
 
 def _going_on(name: str) -> str:

@@ -19,7 +19,7 @@ class Prompt:
     """What a model is asked: `text` as it reads it, header of its own turn included, and the same as tokens.
 
     `messages` are the turns without the added system message. `references` are good answers: the row's references or,
-    without any, its answers.
+    without any, its answers; `has_references` says which.
     """
 
     id: str
@@ -28,6 +28,7 @@ class Prompt:
     input_ids: tuple[int, ...]
     references: tuple[str, ...]
     checker: Mapping[str, Any] | None
+    has_references: bool = False
 
 
 def prompts_of(
@@ -66,6 +67,7 @@ def prompts_of(
                 input_ids=tuple(encoded.input_ids),
                 references=row.references or answers_of(row),
                 checker=row.checker,
+                has_references=bool(row.references),
             )
         )
     return prompts

@@ -1,7 +1,6 @@
 """One batch of responses from a model, with no other generation settings than those given."""
 
-import contextlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 from transformers import GenerationConfig
 
 from entrotune.data import Prompt
+from entrotune.decoding import end_tokens, left_padded, nothing_inherited, until_end
 from entrotune.evaluation.records import SampleRecord
 from entrotune.models import base_of
 
@@ -32,35 +32,29 @@ def draw_batch(
     """Draw one response to each prompt of a batch; the random state of torch is afterwards what it was before."""
     base = base_of(model)
     device = next(base.parameters()).device
-    longest = max(len(prompt.input_ids) for prompt, _ in batch)
-    pads = [longest - len(prompt.input_ids) for prompt, _ in batch]
-    # On the left, so that every response begins at the same position.
-    rows = [
-        [tokenizer.pad_token_id] * pad + list(prompt.input_ids) for (prompt, _), pad in zip(batch, pads, strict=True)
-    ]
-    mask = [[0] * pad + [1] * (longest - pad) for pad in pads]
+    ids, mask = left_padded([prompt.input_ids for prompt, _ in batch], tokenizer.pad_token_id, device)
     ends = end_tokens(model, tokenizer)
     settings = _generation_config(decoding, pad=tokenizer.pad_token_id, ends=ends)
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), _nothing_inherited(base):
+    with torch.random.fork_rng(devices=devices), nothing_inherited(base):
         torch.manual_seed(seed)
         output = base.generate(
-            input_ids=torch.tensor(rows, device=device),
-            attention_mask=torch.tensor(mask, device=device),
+            input_ids=ids,
+            attention_mask=mask,
             generation_config=settings,
         )
     records = []
-    for (prompt, index), generated in zip(batch, output[:, longest:].tolist(), strict=True):
-        ids = _until_end(generated, ends)
-        finished = bool(ids) and ids[-1] in ends
-        answer = ids[:-1] if finished else ids
+    for (prompt, index), generated in zip(batch, output[:, ids.shape[1] :].tolist(), strict=True):
+        kept = until_end(generated, ends)
+        finished = bool(kept) and kept[-1] in ends
+        answer = kept[:-1] if finished else kept
         records.append(
             SampleRecord(
                 prompt_id=prompt.id,
                 index=index,
                 temperature=decoding.temperature,
                 text=tokenizer.decode(answer, skip_special_tokens=True),
-                token_ids=tuple(ids),
+                token_ids=tuple(kept),
                 tokens=len(answer),
                 finished=finished,
                 seed=seed,
@@ -68,21 +62,6 @@ def draw_batch(
             )
         )
     return records
-
-
-def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Ids that end a response: the tokenizer's end of sequence and those of the model's generation settings."""
-    given = getattr(base_of(model).generation_config, "eos_token_id", None)
-    ids = given if isinstance(given, list | tuple) else [given]
-    return frozenset(int(i) for i in (*ids, tokenizer.eos_token_id) if i is not None)
-
-
-def _until_end(ids: Sequence[int], ends: Collection[int]) -> list[int]:
-    """The ids up to and with the first end mark; what follows is padding."""
-    for position, token in enumerate(ids):
-        if token in ends:
-            return list(ids[: position + 1])
-    return list(ids)
 
 
 def _generation_config(decoding: Decoding, *, pad: int, ends: Collection[int]) -> GenerationConfig:
@@ -96,14 +75,3 @@ def _generation_config(decoding: Decoding, *, pad: int, ends: Collection[int]) -
     if decoding.temperature > 0:
         settings |= {"temperature": decoding.temperature, "top_k": decoding.top_k, "top_p": decoding.top_p}
     return GenerationConfig(**settings)
-
-
-@contextlib.contextmanager
-def _nothing_inherited(base: Any) -> Iterator[None]:
-    # `generate` fills whatever is unset in the settings it is given from the model's own.
-    own = base.generation_config
-    base.generation_config = GenerationConfig()
-    try:
-        yield
-    finally:
-        base.generation_config = own

@@ -12,7 +12,8 @@ from entrotune.data import Example, Prompt
 from entrotune.evaluation.nll import RowScore, evaluate_nll, sample_nll
 from entrotune.evaluation.records import Column, SampleRecord, SettingRecord
 from entrotune.evaluation.sampling import sample
-from entrotune.measures import best_of_n, diversity_of, majority_correct, parse_checker, pass_at_k
+from entrotune.measures import best_of_n, diversity_of, majority_correct, parse_checker, pass_at_k, reference_metrics
+from entrotune.measures import corpus_scores as corpus_of
 
 EAD_VOCABULARY = 50_000
 """Words assumed by `ead`: one number for all, so that any two evaluations can be compared."""
@@ -58,6 +59,7 @@ def measure(
     records = []
     for temperature in temperatures:
         columns: dict[str, Column] = {}
+        corpus: dict[str, float] = {}
         if scores:
             position = positive.index(temperature) if temperature > 0 else None
             columns |= likelihood_columns(scores, position, groups or {})
@@ -79,12 +81,17 @@ def measure(
                 progress=progress,
             )
             columns |= sample_columns(prompts, drawn)
+            corpus = corpus_scores(prompts, drawn)
         if judge is not None and drawn:
             judged = sample_nll(judge, tokenizer, prompts, drawn, progress=progress)
             columns["base_nll"] = _grouped(judged, [score.nll[0] for score in judged], [s.prompt_id for s in drawn])
         records.append(
             SettingRecord(
-                temperature=float(temperature), samples_per_prompt=samples, columns=columns, samples=tuple(drawn)
+                temperature=float(temperature),
+                samples_per_prompt=samples,
+                columns=columns,
+                samples=tuple(drawn),
+                corpus=corpus,
             )
         )
     return records
@@ -109,14 +116,13 @@ def likelihood_columns(
 
 
 def sample_columns(prompts: Sequence[Prompt], samples: Sequence[SampleRecord]) -> dict[str, Column]:
-    """Columns of the diversity measures, of `length`, and of correctness where prompts have checkers.
+    """Columns of the diversity measures, of `length`, of correctness where prompts have checkers, and of agreement with
+    references where they have these.
 
     Args:
         samples: by prompt; only their responses are measured.
     """
-    by_prompt: dict[str, list[SampleRecord]] = {prompt.id: [] for prompt in prompts}
-    for record in samples:
-        by_prompt[record.prompt_id].append(record)
+    by_prompt = _by_prompt(prompts, samples)
     rows = []
     for prompt in prompts:
         drawn = by_prompt[prompt.id]
@@ -125,10 +131,30 @@ def sample_columns(prompts: Sequence[Prompt], samples: Sequence[SampleRecord]) -
         row["length"] = float(np.mean([record.tokens for record in drawn])) if drawn else math.nan
         if prompt.checker is not None and texts:
             row |= correctness(texts, prompt.checker)
+        if prompt.has_references:
+            row |= reference_metrics(texts, prompt.references)
         rows.append(row)
     ids = tuple(prompt.id for prompt in prompts)
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: Column(ids, np.array([row.get(name, math.nan) for row in rows])) for name in names}
+
+
+def corpus_scores(prompts: Sequence[Prompt], samples: Sequence[SampleRecord]) -> dict[str, float]:
+    """BLEU and chrF of all samples as one corpus, as they are published; nothing where no prompt has references."""
+    by_prompt = _by_prompt(prompts, samples)
+    pairs = [
+        ([record.text for record in by_prompt[prompt.id]], sorted(set(prompt.references)))
+        for prompt in prompts
+        if prompt.has_references
+    ]
+    return corpus_of(pairs) if any(texts for texts, _ in pairs) else {}
+
+
+def _by_prompt(prompts: Sequence[Prompt], samples: Sequence[SampleRecord]) -> dict[str, list[SampleRecord]]:
+    found: dict[str, list[SampleRecord]] = {prompt.id: [] for prompt in prompts}
+    for record in samples:
+        found[record.prompt_id].append(record)
+    return found
 
 
 def correctness(texts: Sequence[str], checker: Mapping[str, Any]) -> dict[str, float]:

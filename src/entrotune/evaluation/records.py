@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -98,12 +98,14 @@ class SettingRecord:
         samples_per_prompt: N.
         columns: metric name → values; only metrics that could be measured.
         samples: the responses, by prompt and index.
+        corpus: BLEU and chrF of all samples as one corpus, where prompts have references.
     """
 
     temperature: float
     samples_per_prompt: int
     columns: dict[str, Column]
     samples: tuple[SampleRecord, ...]
+    corpus: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def unfinished(self) -> int:
@@ -119,7 +121,7 @@ class SettingRecord:
             "unfinished": self.unfinished,
             "samples": len(self.samples),
             "metrics": {name: estimate.to_dict() for name, estimate in summarise(self, seed=seed).items()},
-        }
+        } | ({"corpus": dict(self.corpus)} if self.corpus else {})
 
     def lines(self) -> list[dict[str, Any]]:
         """Every value as a line of `per_prompt.jsonl`: temperature, metric, id, value and, for token means, tokens."""

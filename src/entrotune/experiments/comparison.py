@@ -15,7 +15,7 @@ from entrotune.training import RunFolder
 SCHEMA_VERSION = 1
 QUALITY = "nll"
 # What variants are compared on, where it was measured.
-COMPARED = ("nll", "vendi", "base_nll", "correct", "pass@8", "majority")
+COMPARED = ("nll", "vendi", "base_nll", "correct", "pass@8", "majority", "bleu", "chrf", "rouge_l", "f1", "exact_match")
 CURVE = ("step", "epoch", "tokens", "split", "loss", "nll", "entropy", "accuracy")
 
 

@@ -7,11 +7,13 @@ from entrotune.measures.diversity import diversity_of
 from entrotune.measures.entropy import count_entropy, evenness, expected_coverage
 from entrotune.measures.metrics import METRICS, MetricInfo
 from entrotune.measures.numbers import Number, last_number
+from entrotune.measures.reference_metrics import corpus_scores, reference_metrics, reference_signatures
 from entrotune.measures.repetition import compression_ratio, self_bleu
 from entrotune.measures.uncertainty import (
     Estimate,
     bootstrap_mean,
     bootstrap_ratio,
+    bootstrap_slope,
     paired_difference,
     paired_ratio_difference,
     verdict,

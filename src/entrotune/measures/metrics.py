@@ -28,6 +28,11 @@ def _distinct(n: int, what: str) -> MetricInfo:
     return MetricInfo(f"Distinct-{n}", "", "higher", "diversity", explain)
 
 
+def _rouge(kind: str, what: str) -> MetricInfo:
+    explain = f"Agreement of a sample with its best reference in {what}, F-measure."
+    return MetricInfo(f"ROUGE-{kind}", "", "higher", "quality", explain)
+
+
 METRICS: dict[str, MetricInfo] = {
     "nll": MetricInfo(
         "Validation NLL",
@@ -69,6 +74,25 @@ METRICS: dict[str, MetricInfo] = {
         "higher",
         "quality",
         "Expected correctness of the commonest parsed answer of a prompt's samples; ties are shared.",
+    ),
+    "bleu": MetricInfo(
+        "BLEU", "0–100", "higher", "quality", "Agreement of a prompt's samples with its references in runs of words."
+    ),
+    "chrf": MetricInfo(
+        "chrF",
+        "0–100",
+        "higher",
+        "quality",
+        "Agreement of a prompt's samples with its references in runs of characters.",
+    ),
+    "rouge_1": _rouge("1", "words"),
+    "rouge_2": _rouge("2", "word pairs"),
+    "rouge_l": _rouge("L", "the longest common sequence of words"),
+    "f1": MetricInfo(
+        "F1", "", "higher", "quality", "Words a sample shares with its best reference, after SQuAD's normalisation."
+    ),
+    "exact_match": MetricInfo(
+        "Exact match", "", "higher", "quality", "Share of samples that equal a reference, after SQuAD's normalisation."
     ),
     "entropy": MetricInfo(
         "Token entropy",

@@ -116,6 +116,18 @@ def paired_ratio_difference(
     )
 
 
+def bootstrap_slope(x: ArrayLike, y: ArrayLike, *, seed: int, resamples: int = 2000, level: float = 0.95) -> Estimate:
+    """Slope of the least-squares line of y on x with its interval, rows (x, y) resampled together.
+
+    Arguments as for `bootstrap_mean`. A resample in which all x are equal shows no slope: 0.
+    """
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    # About the means, where sums of products lose no digits.
+    x = x - np.nanmean(x) if x.size else x
+    y = y - np.nanmean(y) if y.size else y
+    return _estimate([x, y, x * y, x * x], _slope, seed, resamples, level)
+
+
 def verdict(estimate: Estimate) -> Verdict:
     """What a difference a − b shows of a: its interval lies above 0, below 0, or neither.
 
@@ -138,6 +150,13 @@ def _first_mean(sums_CR: NDArray[np.float64], n: int) -> NDArray[np.float64]:
 
 def _first_ratio(sums_CR: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     return sums_CR[0] / sums_CR[1]
+
+
+def _slope(sums_CR: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    x_R, y_R, xy_R, xx_R = sums_CR
+    spread_R = xx_R - x_R * x_R / n
+    flat_R = spread_R <= 1e-12 * np.maximum(xx_R, 1e-300)
+    return np.where(flat_R, 0.0, (xy_R - x_R * y_R / n) / np.where(flat_R, 1.0, spread_R))
 
 
 def _estimate(columns: list[Any], statistic: _Statistic, seed: int, resamples: int, level: float) -> Estimate:
