@@ -17,7 +17,7 @@ from entrotune.reports.rendering import write_page
 from entrotune.reports.samples import read_samples, temperatures_of, visible
 from entrotune.reports.views import KINDS, best_cells, front_axes, read_metrics, read_variants, sample_sizes
 
-_COLUMNS = ("own_perplexity", "repetition", "correct", "distinct_2", "vendi", "tokens_per_second")
+_COLUMNS = ("own_perplexity", "repetition", "correct", "distinct_2", "tokens_per_second")
 # So that all columns fit 80 characters; rich narrows columns that may wrap to nothing.
 _LABEL_WIDTH, _HEADING_WIDTH = 23, 10
 
@@ -41,7 +41,8 @@ def write_generation_report(record: Mapping[str, Any], path: str | Path) -> None
     if front is not None:
         # A strategy is one point: its name stands where a line over temperatures has these.
         for trace in front["data"]:
-            trace |= {"text": [trace["name"]], "mode": "markers+text"}
+            own = {"text": [trace["name"]], "mode": "markers+text", "textposition": "top center", "cliponaxis": False}
+            trace |= own
         figures["front"] = front
     groups = [(kind, [metric for metric in metrics if metric.kind == kind]) for kind in KINDS]
     samples = read_samples(record, variants)
@@ -73,7 +74,7 @@ def generation_table(record: Mapping[str, Any]) -> Table:
     variants = read_variants(record)
     metrics = {metric.name: metric for metric in read_metrics(record, variants)}
     shown = [metrics[name] for name in _COLUMNS if name in metrics]
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     table.add_column("strategy", no_wrap=True)
     for metric in shown:
         table.add_column(_wrapped(metric.title, _HEADING_WIDTH), justify="right", no_wrap=True)

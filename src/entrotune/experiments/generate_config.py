@@ -1,0 +1,137 @@
+"""What is generated, from what, and how."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from entrotune.decoding import Strategy
+from entrotune.errors import UserError
+
+Rerank = Literal["likelihood", "majority", "checker", "reward", "diverse"]
+Prompting = Literal["plain", "another", "verbalised"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateConfig:
+    """Responses of a model to prompts, each fixed by seed, prompt and index alone.
+
+    Args:
+        model: a folder, run, adapter, GGUF file, hub id or `smollm2-135m`; with `endpoint`, the server's name of it.
+        prompt: one prompt, as text.
+        prompts: a file of prompts: .jsonl, .csv, .parquet and so on, or .txt with one a line.
+        n: responses to each prompt.
+        strategy: parts joined by +; applied in one order, whatever the order they are written in.
+        max_new_tokens: of a response.
+        seed: fixes every response.
+        batch_size: responses generated at once; it changes no response but by roundings.
+        system: a system message for conversations without one.
+        out: a .jsonl file to append responses to; the same command again goes on with it.
+        overwrite: begin anew instead.
+        fields: a template of named fields (YAML) that says what is asked and what an answer must hold.
+        prompting: `another` shows the answers given before and asks for another one, `verbalised` asks for several
+            with their probabilities and draws one by them.
+        candidates: responses to ask for at once with `verbalised`, or earlier answers to show with `another`.
+        rerank: choose `keep` of the responses to each prompt; `checker` and `majority` use the prompts' checkers.
+        keep: responses to choose.
+        diversity: weight of being different with `diverse`, 0 to 1.
+        reward_model: a sequence-classification model with one output, for `rerank: reward`.
+        content_filter: a YAML file of word lists and patterns by category, and of a classifier.
+        endpoint: the address of an OpenAI-compatible server to ask instead of loading the model.
+        concurrency: requests to the server at once.
+        timeout: seconds a request may take.
+        retries: of a request that failed by connection, time or a busy server.
+        bench: compare strategies on the prompts (or on built-in ones); `out` is then a folder.
+        strategies: to compare with `bench`; one of each kind by default.
+        format: of the prompts file.
+        columns: our name of a column → its name in the file.
+        limit: read so many prompts.
+        dtype: of the weights.
+        device: such as `cpu` or `cuda:1`.
+    """
+
+    model: str = "smollm2-135m"
+    prompt: str | None = None
+    prompts: str | None = None
+    n: int = 1
+    strategy: str = "temperature(0.8) + top_p(0.95)"
+    max_new_tokens: int = 128
+    seed: int = 0
+    batch_size: int = 16
+    system: str | None = None
+    out: str | None = None
+    overwrite: bool = False
+    fields: str | None = None
+    prompting: Prompting = "plain"
+    candidates: int = 5
+    rerank: Rerank | None = None
+    keep: int = 1
+    diversity: float = 0.5
+    reward_model: str | None = None
+    content_filter: str | None = None
+    endpoint: str | None = None
+    concurrency: int = 8
+    timeout: float = 120.0
+    retries: int = 5
+    bench: bool = False
+    strategies: list[str] = field(default_factory=list)
+    format: str = "auto"
+    columns: dict[str, str] | None = None
+    limit: int | None = None
+    dtype: str = "float32"
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "strategy", str(Strategy.of(self.strategy)))
+        object.__setattr__(self, "strategies", [str(Strategy.of(text)) for text in self.strategies])
+        for name in ("n", "max_new_tokens", "batch_size", "candidates", "keep", "concurrency"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.timeout <= 0 or self.retries < 0:
+            raise UserError(f"timeout must be above 0 and retries 0 or more, got {self.timeout} and {self.retries}")
+        if not 0 <= self.diversity <= 1:
+            raise UserError(f"diversity must be from 0 to 1, got {self.diversity}")
+        for name, kind in (("rerank", Rerank), ("prompting", Prompting)):
+            value = getattr(self, name)
+            if value is not None and value not in get_args(kind):
+                raise UserError(f"{name} is {value!r}; expected one of {', '.join(get_args(kind))}")
+        self._check_sources()
+        self._check_together()
+
+    def _check_sources(self) -> None:
+        given = [name for name in ("prompt", "prompts", "fields") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise UserError(f"{' and '.join(given)} exclude each other; give one of them")
+        if not given and not self.bench:
+            raise UserError("nothing to answer: give prompt (text), prompts (a file) or fields (a template)")
+        if self.out is not None and not self.bench and Path(self.out).suffix != ".jsonl":
+            raise UserError(f"out is '{self.out}'; expected a file that ends in .jsonl")
+
+    def _check_together(self) -> None:
+        wrong = {
+            "rerank: reward needs reward_model": self.rerank == "reward" and not self.reward_model,
+            "reward_model is used with rerank: reward only": self.reward_model and self.rerank != "reward",
+            "rerank: likelihood is not possible with endpoint: servers do not tell it": (
+                self.endpoint and self.rerank == "likelihood"
+            ),
+            "rerank needs n of at least 2": self.rerank and self.n < 2,
+            f"rerank: diverse with keep {self.keep} is rerank: likelihood; keep at least 2": (
+                self.rerank == "diverse" and self.keep < 2
+            ),
+            "fields has its own request; leave prompting out": self.fields and self.prompting != "plain",
+            "bench compares plain generation; leave rerank, prompting, fields, content_filter and endpoint out": (
+                self.bench
+                and (self.rerank or self.prompting != "plain" or self.fields or self.content_filter or self.endpoint)
+            ),
+            "bench writes a folder; give out": self.bench and self.out is None,
+            "strategies belong to bench; one strategy is given as strategy": self.strategies and not self.bench,
+            "overwrite needs out": self.overwrite and self.out is None,
+        }
+        for message, is_wrong in wrong.items():
+            if is_wrong:
+                raise UserError(message)
+
+    def identity(self) -> Mapping[str, Any]:
+        """What must be equal for responses in `out` to be gone on with; how many, and how fast, may change."""
+        names = ("strategy", "max_new_tokens", "seed", "system", "prompting", "candidates", "endpoint", "dtype")
+        return {name: getattr(self, name) for name in names}
