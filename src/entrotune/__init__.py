@@ -9,6 +9,7 @@ from entrotune.lazy import loader
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
+    from entrotune.decoding import Strategy
     from entrotune.errors import UserError
     from entrotune.evaluation.evaluate import evaluate
     from entrotune.experiments.analyze import analyze_correctness, analyze_models
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from entrotune.experiments.demo import demo
     from entrotune.experiments.diffuse import diffuse
     from entrotune.experiments.doctor import doctor
+    from entrotune.experiments.generate import generate
+    from entrotune.experiments.generate_config import GenerateConfig
+    from entrotune.experiments.new_model import new_model
+    from entrotune.experiments.perplexity import perplexity
     from entrotune.experiments.report import report
     from entrotune.experiments.train import train
     from entrotune.kernels import Reference, linear_objective
@@ -36,9 +41,11 @@ _PUBLIC = {
     "CurriculumConfig": "entrotune.experiments.curriculum_config",
     "DiffuseConfig": "entrotune.training.distribution",
     "EntropicTrainer": "entrotune.training",
+    "GenerateConfig": "entrotune.experiments.generate_config",
     "Objective": "entrotune.objectives",
     "Reference": "entrotune.kernels",
     "RowStats": "entrotune.objectives",
+    "Strategy": "entrotune.decoding",
     "TrainConfig": "entrotune.training",
     "UserError": "entrotune.errors",
     "analyze_correctness": "entrotune.experiments.analyze",
@@ -49,9 +56,12 @@ _PUBLIC = {
     "diffuse": "entrotune.experiments.diffuse",
     "doctor": "entrotune.experiments.doctor",
     "evaluate": "entrotune.evaluation",
+    "generate": "entrotune.experiments.generate",
     "linear_objective": "entrotune.kernels",
     "load_model": "entrotune.models",
+    "new_model": "entrotune.experiments.new_model",
     "order": "entrotune.scoring.order",
+    "perplexity": "entrotune.experiments.perplexity",
     "read_scores": "entrotune.scoring.folder",
     "report": "entrotune.experiments.report",
     "score": "entrotune.scoring.score",
@@ -63,9 +73,11 @@ __all__ = [
     "CurriculumConfig",
     "DiffuseConfig",
     "EntropicTrainer",
+    "GenerateConfig",
     "Objective",
     "Reference",
     "RowStats",
+    "Strategy",
     "TrainConfig",
     "UserError",
     "analyze_correctness",
@@ -76,9 +88,12 @@ __all__ = [
     "diffuse",
     "doctor",
     "evaluate",
+    "generate",
     "linear_objective",
     "load_model",
+    "new_model",
     "order",
+    "perplexity",
     "read_scores",
     "report",
     "score",

@@ -55,6 +55,7 @@ def test_command_parses(text: str, capsys: pytest.CaptureFixture[str]) -> None:
         description="",
         positional=command.positional is not None,
         plans=command.plans,
+        prints_json=command.prints_json,
     )
     assert values.get("dry_run", False) == ("--dry-run" in arguments)
     for key in ("data", "out", "objective"):

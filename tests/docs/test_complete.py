@@ -10,11 +10,13 @@ import pytest
 
 import entrotune
 from docs.pages import PAGES, ROOT, name
-from entrotune import CompareConfig, CurriculumConfig
+from entrotune import CompareConfig, CurriculumConfig, DiffuseConfig
 from entrotune.cli.commands import SUMMARIES
 from entrotune.data import FORMAT_NAMES
 from entrotune.evaluation import evaluate
 from entrotune.experiments.analyze import analyze_correctness, analyze_models
+from entrotune.experiments.new_model import new_model
+from entrotune.experiments.perplexity import perplexity
 from entrotune.measures import METRICS
 from entrotune.objectives import TERMS, Objective
 from entrotune.objectives.term import signature
@@ -69,7 +71,9 @@ def test_every_command_has_a_section(command: str) -> None:
         ("compare", {field.name for field in dataclasses.fields(CompareConfig)}),
         ("order", set(inspect.signature(order).parameters) - {"dry_run"}),
         ("curriculum", {field.name for field in dataclasses.fields(CurriculumConfig)}),
+        ("diffuse", {field.name for field in dataclasses.fields(DiffuseConfig)}),
         ("evaluate", set(inspect.signature(evaluate).parameters) - {"dry_run", "progress"}),
+        ("new-model", set(inspect.signature(new_model).parameters)),
     ],
 )
 def test_every_field_is_described(title: str, fields: set[str]) -> None:
@@ -90,6 +94,11 @@ def test_every_option_and_column_of_scores_is_described() -> None:
     assert options == set(inspect.signature(score).parameters) - {"data", "dry_run", "progress"}
     described = table_fields(section(text, "The score folder"))
     assert set(schema(per_token=True, top_k=5).names) <= described
+
+
+def test_every_option_of_perplexity_is_described() -> None:
+    options = table_fields(section(read("perplexity.md"), "Options"))
+    assert options == set(inspect.signature(perplexity).parameters) - {"data", "dry_run", "progress"}
 
 
 @pytest.mark.parametrize("metric", [metric for metric in METRICS if not metric.startswith("distinct_")])

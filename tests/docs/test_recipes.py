@@ -1,6 +1,7 @@
 """Every recipe is valid, and can be planned."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,17 @@ RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 
 
 def command_of(recipe: Path) -> str:
-    """`compare` for a recipe that holds one of training, `curriculum` for one with schedules, else `train`."""
+    """By a field that no other command has."""
     fields = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    return "compare" if "train" in fields else "curriculum" if "schedules" in fields else "train"
+    marks = {"train": "compare", "schedules": "curriculum", "targets": "diffuse"}
+    return next((command for mark, command in marks.items() if mark in fields), "train")
+
+
+def preparations(recipe: Path) -> list[str]:
+    """The commands that a recipe's first lines say come before it: those that do not read a recipe."""
+    lines = recipe.read_text(encoding="utf-8").splitlines()
+    found = [line.removeprefix("#   ") for line in lines if line.startswith("#   entrotune ")]
+    return [line for line in found if "--config" not in line]
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
@@ -35,10 +44,13 @@ def test_recipe_can_be_planned(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for line in preparations(recipe):
+        assert main(shlex.split(line)[1:]) == 0
+    before, _ = sorted(tmp_path.rglob("*")), capsys.readouterr()
     assert main([command_of(recipe), "--config", str(recipe), "--dry-run"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["steps"] > 0
-    assert list(tmp_path.iterdir()) == []
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_an_unknown_field_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from entrotune.models.adapters import attach_lora, count_parameters
 from entrotune.models.describe import ModelDescription, describe_model
 from entrotune.models.head import Head, backbone, base_of, check_head, find_head, plain_logits
 from entrotune.models.loading import load_model, load_tokenizer
+from entrotune.models.lstm import LSTMConfig, LSTMForCausalLM, make_lstm, make_transformer
 from entrotune.models.modes import context_length, context_of, evaluation_mode
 from entrotune.models.saving import save_model
 from entrotune.models.sources import EMBEDDED, ModelSource, resolve_model
@@ -12,6 +13,8 @@ from entrotune.models.tree import check_tree, tree_loss
 __all__ = [
     "EMBEDDED",
     "Head",
+    "LSTMConfig",
+    "LSTMForCausalLM",
     "ModelDescription",
     "ModelSource",
     "attach_lora",
@@ -27,6 +30,8 @@ __all__ = [
     "find_head",
     "load_model",
     "load_tokenizer",
+    "make_lstm",
+    "make_transformer",
     "plain_logits",
     "resolve_model",
     "save_model",

@@ -49,10 +49,15 @@ def attach_lora(
 
 
 def _targets(model: Any, targets: str | Sequence[str]) -> str | list[str]:
+    head = find_head(model).module
     if targets == "all-linear":
+        if not any(_is_linear(module) and module is not head for module in base_of(model).modules()):
+            raise UserError(
+                f"{type(base_of(model)).__name__} has no linear layer but its head, so LoRA has nothing to adapt; "
+                "train every weight with method full"
+            )
         return targets
     names = [name.strip() for name in (targets.split(",") if isinstance(targets, str) else targets)]
-    head = find_head(model).module
     modules = [(path, module) for path, module in base_of(model).named_modules() if path]
     for name in names:
         matched = [module for path, module in modules if path == name or path.endswith(f".{name}")]
