@@ -37,7 +37,7 @@ def compiled(objective: str, softcap: float | None) -> Any:
         device=torch.device("cuda"),
     )
     rows = TritonRows(plan, stream, stream if plan.objective.needs.reference else None, 128)
-    return built(row_kernel, rows.options, "bf16")
+    return built(row_kernel, rows.options, "bf16", terms=len(plan.objective.parts))
 
 
 def statistics(softcap: float | None) -> Any:
@@ -46,14 +46,15 @@ def statistics(softcap: float | None) -> Any:
     return built(statistics_kernel, options, "fp32")
 
 
-def built(kernel: Any, options: dict[str, Any], precision: str) -> Any:
-    """Machine code of a kernel for logits of a precision."""
+def built(kernel: Any, options: dict[str, Any], precision: str, *, terms: int = 0) -> Any:
+    """Machine code of a kernel for logits of a precision, and an objective of so many terms."""
     launch = {name: value for name, value in options.items() if name not in kernel.arg_names}
     options = {name: value for name, value in options.items() if name in kernel.arg_names}
     names = kernel.arg_names
     types = dict.fromkeys(names, "fp32")
     types |= {name: "i32" for name in names if name.endswith("stride") or name == "vocabulary"}
     types |= {name: f"*{precision}" for name in names if name in POINTERS}
+    types |= {"weights": ("fp32",) * terms} if terms else {}
     types |= {"targets": "*i64", "stats": "*fp32"} | ({"above": "*i32"} if "above" in names else {})
     types |= dict.fromkeys(options, "constexpr")
     aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if types[name][0] in "*i"}

@@ -92,6 +92,7 @@ def linear_objective(
             vocabulary is found by the device, as in PyTorch's own losses.
     """
     objective = Objective(objective)
+    objective.check_values()
     objective.check_reference(reference is not None, "reference")
     weight, bias = _whole(weight), None if bias is None else _whole(bias)
     head = Head(logit_scale, softcap, temperature)

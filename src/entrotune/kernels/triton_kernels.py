@@ -76,6 +76,7 @@ def row_kernel(
     inverse_pair,
     mixture,
     power,
+    weights,
     SCALARS: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_CAP: tl.constexpr,
@@ -107,7 +108,7 @@ def row_kernel(
     """Statistics of a row into `stats`, and its gradient with respect to the products into `grads`.
 
     `inverse` is 1 / the temperature of the logits, `inverse_tempered` 1 / that of q, `inverse_pair` 1 / that of the
-    comparison with the reference. P is p, or q where PAIR_TEMPERED.
+    comparison with the reference. P is p, or q where PAIR_TEMPERED. `weights` are those of the objective's terms.
     """
     row = tl.program_id(0).to(tl.int64)
     products += row * row_stride
@@ -301,6 +302,7 @@ def row_kernel(
         mixture_kl,
         other_mixture_kl,
         power_sum,
+        weights,
     )
     stats += row
     tl.store(stats, value)

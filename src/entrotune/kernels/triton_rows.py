@@ -34,7 +34,7 @@ class TritonRows:
     def __init__(self, plan: Plan, stream: Stream, reference: Stream | None, chunk: int) -> None:
         vocabulary, needs = stream.weight.shape[0], plan.objective.needs
         self.stream, self.reference = stream, reference
-        scalars = compile_scalars(plan.objective, vocabulary)
+        scalars = compile_scalars(tuple(term for _, term in plan.objective.parts), vocabulary)
         used = scalars.used
         pair = needs.reference_temperature or 1.0
         self.options: dict[str, Any] = {
@@ -67,6 +67,7 @@ class TritonRows:
             1 / pair,
             needs.mixture or 0.0,
             needs.power or 0.0,
+            tuple(weight for weight, _ in plan.objective.parts),
         )
 
     @staticmethod

@@ -2,7 +2,7 @@
 
 Terms are written once, with PyTorch operations on [N] vectors. Here they are traced with one symbol a statistic, and
 the trace is written down as a function of scalars, so that one kernel can take statistics, know its coefficients and
-write the gradient.
+write the gradient. What the terms are multiplied with is an argument too: weights that change every step compile once.
 """
 
 import functools
@@ -20,19 +20,20 @@ from torch import fx
 
 from entrotune.errors import UserError
 from entrotune.kernels import triton_math
-from entrotune.objectives import Coefficients, Objective, Rows
+from entrotune.objectives import Coefficients, Rows, Term
 
 INPUTS = tuple(f.name for f in fields(Rows) if f.name != "vocabulary")
+WEIGHTS = "weights"
 OUTPUTS = ("value", *(f.name for f in fields(Coefficients)))
 
 
 @dataclass(frozen=True)
 class Scalars:
-    """A compiled objective.
+    """Compiled terms.
 
     Attributes:
-        function: a Triton device function of `INPUTS` that returns `OUTPUTS`.
-        used: the coefficients that are anything but 0.
+        function: a Triton device function of `INPUTS` and a tuple, the weight of each term, that returns `OUTPUTS`.
+        used: the scalars of the gradient that are anything but 0.
     """
 
     function: Any
@@ -40,8 +41,8 @@ class Scalars:
 
 
 @functools.lru_cache(maxsize=256)
-def compile_scalars(objective: Objective, vocabulary: int) -> Scalars:
-    """Trace `objective` for rows of `vocabulary` logits.
+def compile_scalars(terms: tuple[Term, ...], vocabulary: int) -> Scalars:
+    """Trace the weighted sum of `terms` for rows of `vocabulary` logits.
 
     Raises:
         UserError: a term uses an operation that the trace has no translation for.
@@ -49,18 +50,33 @@ def compile_scalars(objective: Objective, vocabulary: int) -> Scalars:
     graph = fx.Graph()
     tracer = fx.proxy.GraphAppendingTracer(graph)
     symbols = {name: fx.Proxy(graph.placeholder(name), tracer) for name in INPUTS}
+    weights = [fx.Proxy(graph.placeholder(f"{WEIGHTS}_{index}"), tracer) for index in range(len(terms))]
     rows = Rows(vocabulary=vocabulary, **symbols)  # type: ignore[arg-type]
+    lines = [f"    {_operand(weight.node)} = {WEIGHTS}[{index}]" for index, weight in enumerate(weights)]
     try:
-        traced = [objective.value(rows), *_values(objective.coefficients(rows))]
-    except fx.proxy.TraceError as error:
-        raise UserError(f"the triton backend cannot trace {objective}: {error}; use backend='torch'") from None
-    lines = [f"    {_operand(node)} = {_written(node, objective)}" for node in graph.nodes if node.op != "placeholder"]
+        traced = _weighted_sum(terms, weights, rows)
+        nodes = [node for node in graph.nodes if node.op != "placeholder"]
+        lines += [f"    {_operand(node)} = {_written(node)}" for node in nodes]
+    except (fx.proxy.TraceError, _UnknownOperationError) as error:
+        shown = ", ".join(map(str, terms))
+        raise UserError(f"the triton backend cannot trace {shown}: {error}; use backend='torch'") from None
     results = ", ".join(_operand(v.node if isinstance(v, fx.Proxy) else v) for v in traced)
     body = "\n".join(lines)
-    inputs = ", ".join(_operand(symbol.node) for symbol in symbols.values())
+    inputs = ", ".join([*(_operand(symbol.node) for symbol in symbols.values()), WEIGHTS])
     source = f"def scalars({inputs}):\n{body}\n    return {results}\n"
-    used = {name for name, v in zip(OUTPUTS[1:], traced[1:], strict=True) if isinstance(v, fx.Proxy) or v != 0.0}
+    used = {name for name, v in zip(OUTPUTS[1:], traced[1:], strict=True) if isinstance(v, fx.Proxy)}
     return Scalars(_jitted(source), frozenset(used))
+
+
+def _weighted_sum(terms: tuple[Term, ...], weights: list[Any], rows: Rows) -> list[Any]:
+    """The traced `OUTPUTS`; what is 0 in every term stays the number 0."""
+    totals: list[Any] = [0.0] * len(OUTPUTS)
+    for term, weight in zip(terms, weights, strict=True):
+        for index, value in enumerate((term.value(rows), *_values(term.coefficients(rows)))):
+            if isinstance(value, fx.Proxy) or value != 0.0:
+                part = weight * value
+                totals[index] = totals[index] + part if isinstance(totals[index], fx.Proxy) else part
+    return totals
 
 
 def _values(coefficients: Coefficients) -> list[Any]:
@@ -88,16 +104,17 @@ def _operand(value: Any) -> str:
     return repr(float(value)) if not isinstance(value, bool) else repr(value)
 
 
-def _written(node: fx.Node, objective: Objective) -> str:
+class _UnknownOperationError(ValueError):
+    """An operation without a translation."""
+
+
+def _written(node: fx.Node) -> str:
     """The right-hand side of a traced operation."""
     key = node.target if node.op == "call_method" else _FUNCTIONS.get(node.target)
     write = _OPERATIONS.get(key) if node.op in ("call_function", "call_method") else None  # type: ignore[arg-type]
     if write is None:
         called = getattr(node.target, "__name__", node.target)
-        raise UserError(
-            f"the triton backend cannot translate {called} in {objective}; write the term with "
-            f"{', '.join(sorted(_OPERATIONS))}, or use backend='torch'"
-        )
+        raise _UnknownOperationError(f"there is no translation of {called}; there are {', '.join(sorted(_OPERATIONS))}")
     return write(*node.args, **node.kwargs)
 
 

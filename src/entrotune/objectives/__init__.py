@@ -1,9 +1,11 @@
 """What is minimised: terms, and the algebra that joins them into objectives."""
 
 from entrotune.objectives import terms
+from entrotune.objectives.named import NamedCoefficients
 from entrotune.objectives.objective import Objective
 from entrotune.objectives.parse import ObjectiveError
 from entrotune.objectives.rows import Coefficients, Needs, Rows, RowStats
+from entrotune.objectives.schedules import Moment
 from entrotune.objectives.term import TERMS, Term
 from entrotune.objectives.terms.alpha_divergence import AlphaDivergence as alpha_divergence  # noqa: N813
 from entrotune.objectives.terms.ce import CrossEntropy as ce  # noqa: N813
@@ -19,12 +21,15 @@ from entrotune.objectives.terms.generalised_entropies import Tsallis as tsallis 
 from entrotune.objectives.terms.label_smoothing import LabelSmoothing as label_smoothing  # noqa: N813
 from entrotune.objectives.terms.mse import Mse as mse  # noqa: N813
 from entrotune.objectives.terms.power import Power as power  # noqa: N813
+from entrotune.objectives.terms.scaled_entropy import ScaledEntropy as scaled_entropy  # noqa: N813
 from entrotune.objectives.terms.varentropy import Varentropy as varentropy  # noqa: N813
 from entrotune.objectives.terms.z_loss import ZLoss as z_loss  # noqa: N813
 
 __all__ = [
     "TERMS",
     "Coefficients",
+    "Moment",
+    "NamedCoefficients",
     "Needs",
     "Objective",
     "ObjectiveError",
@@ -44,6 +49,7 @@ __all__ = [
     "mse",
     "power",
     "renyi",
+    "scaled_entropy",
     "terms",
     "tsallis",
     "varentropy",

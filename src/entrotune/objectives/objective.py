@@ -1,5 +1,6 @@
 """Objectives: sums of terms with coefficients, which are themselves things that can be added and scaled."""
 
+import difflib
 import math
 from collections.abc import Iterable, Mapping
 from functools import reduce
@@ -9,12 +10,14 @@ import torch
 from torch import Tensor
 
 from entrotune.errors import UserError
+from entrotune.objectives.factor import Names
 from entrotune.objectives.parse import known_terms, parse
 from entrotune.objectives.rows import Coefficients, Needs, Rows, RowStats
-from entrotune.objectives.term import Term, number
+from entrotune.objectives.term import TERMS, Term, number
 from entrotune.objectives.truth import exact_rows
 
 Parts = tuple[tuple[float, Term], ...]
+OpenParts = tuple[tuple[float, Names, Term], ...]
 
 
 class Objective:
@@ -22,41 +25,53 @@ class Objective:
 
     Write it as text, `Objective("ce - 0.1*entropy")`; as a mapping, `Objective({"ce": 1, "entropy": -0.1})`; or with
     Python operators on terms, `ce() - 0.1 * entropy()`. `str()` gives text that reads back as the same objective.
-    Objectives are immutable, comparable (the order of terms does not matter) and hashable.
+    Objectives are immutable, comparable (the order of terms does not matter) and hashable. Coefficients may have names,
+    `Objective("ce - alpha*entropy")`; `with_coefficients({"alpha": 0.1})` gives the objective that can be computed.
+
+    Attributes:
+        parts: terms and their coefficients.
+        open_parts: terms, the names of their coefficients and the numbers these are multiplied with.
 
     Raises:
         ValueError: a wrong name, argument or coefficient, or two temperatures; the place in the text is marked.
     """
 
-    __slots__ = ("parts",)
+    __slots__ = ("open_parts", "parts")
     parts: Parts
+    open_parts: OpenParts
 
     def __init__(self, source: "str | Term | Mapping[str, float] | Objective") -> None:
-        if isinstance(source, str):
-            parts: Iterable[tuple[float, Term]] = parse(source)
+        if isinstance(source, Objective):
+            self.parts, self.open_parts = source.parts, source.open_parts
+        elif isinstance(source, str):
+            self.parts, self.open_parts = _merged(parse(source))
         elif isinstance(source, Mapping):
-            parts = [(_coefficient(c, text) * f, t) for text, c in source.items() for f, t in parse(text)]
+            self.parts, self.open_parts = _merged(
+                (_coefficient(c, text) * f, names, t) for text, c in source.items() for f, names, t in parse(text)
+            )
         elif isinstance(source, Term):
-            parts = [(1.0, source)]
-        elif isinstance(source, Objective):
-            parts = source.parts
+            self.parts, self.open_parts = ((1.0, source),), ()
         else:
             raise UserError(f"an objective is text, a mapping of terms or a term, not {type(source).__name__}")
-        self.parts = _merged(parts)
-        _check(self.parts)
+        _check(self)
 
     @classmethod
     def from_parts(cls, parts: Iterable[tuple[float, Term]]) -> Self:
         """The sum of `parts`, not yet checked: a difference may pass through a form that makes no sense alone."""
+        return cls._of(*_merged((c, (), term) for c, term in parts))
+
+    @classmethod
+    def _of(cls, parts: Parts, open_parts: OpenParts) -> Self:
         objective = cls.__new__(cls)
-        objective.parts = _merged(parts)
+        objective.parts, objective.open_parts = parts, open_parts
         return objective
 
     def __str__(self) -> str:
         text = ""
-        for coefficient, term in self.parts:
+        for coefficient, names, term in self._all_parts():
             sign = "-" if coefficient < 0 else "+"
             size = "" if abs(coefficient) == 1 else f"{number(abs(coefficient))}*"
+            size += "".join(f"{name}*" for name in names)
             text += f" {sign} {size}{term}" if text else f"{'-' if sign == '-' else ''}{size}{term}"
         return text
 
@@ -64,23 +79,23 @@ class Objective:
         return f"Objective({str(self)!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Objective) and set(self.parts) == set(other.parts)
+        return isinstance(other, Objective) and set(self._all_parts()) == set(other._all_parts())
 
     def __hash__(self) -> int:
-        return hash(frozenset(self.parts))
+        return hash(frozenset(self._all_parts()))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Objective.from_parts, (self.parts,))
+        return (Objective._of, (self.parts, self.open_parts))
 
     def __add__(self, other: "Term | Objective") -> "Objective":
-        return Objective.from_parts([*self.parts, *_parts_of(other)])
+        return Objective._of(*_merged([*self._all_parts(), *_summand(other)._all_parts()]))
 
     def __sub__(self, other: "Term | Objective") -> "Objective":
-        return self + -1.0 * Objective.from_parts(_parts_of(other))
+        return self + -1.0 * _summand(other)
 
     def __mul__(self, factor: float) -> "Objective":
         factor = _coefficient(factor, str(self))
-        return Objective.from_parts([(factor * c, term) for c, term in self.parts])
+        return Objective._of(*_merged((factor * c, names, term) for c, names, term in self._all_parts()))
 
     __rmul__ = __mul__
 
@@ -90,10 +105,40 @@ class Objective:
     def __neg__(self) -> "Objective":
         return self * -1.0
 
+    def _all_parts(self) -> OpenParts:
+        return (*((c, (), term) for c, term in self.parts), *self.open_parts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of coefficients that have no value yet, in the order of the text."""
+        return tuple(dict.fromkeys(name for _, names, _ in self.open_parts for name in names))
+
+    def with_coefficients(self, values: Mapping[str, float]) -> "Objective":
+        """The objective with these numbers for its names. A term whose coefficient becomes 0 stays a part of it, so
+        that what an objective needs does not change while its coefficients do.
+
+        Raises:
+            ValueError: a name without a value or a value without a name; a number that makes no sense for its term.
+        """
+        check_names(self, values)
+        numbers = {name: _coefficient(value, name) for name, value in values.items()}
+        totals = {term: coefficient for coefficient, term in self.parts}
+        for factor, names, term in self.open_parts:
+            totals[term] = totals.get(term, 0.0) + math.prod((numbers[name] for name in names), start=factor)
+        return Objective(Objective._of(tuple((c, term) for term, c in totals.items()), ()))
+
+    def check_values(self) -> None:
+        """Raise a `ValueError` where a coefficient has a name and no value."""
+        if self.names:
+            raise UserError(
+                f"the objective {self} cannot be computed before its coefficients have values; "
+                f"use with_coefficients({{{self.names[0]!r}: 0.1}})"
+            )
+
     @property
     def needs(self) -> Needs:
         """The row statistics all terms together need."""
-        return reduce(Needs.__or__, (term.needs() for _, term in self.parts), Needs())
+        return reduce(Needs.__or__, (term.needs() for _, _, term in self._all_parts()), Needs())
 
     def coefficient_values(self) -> dict[str, float]:
         """`{"ce": 1.0, "entropy": -0.1}`: what is logged at every step."""
@@ -101,10 +146,12 @@ class Objective:
 
     def value(self, rows: Rows) -> Tensor:
         """The objective of each row, [N]."""
+        self.check_values()
         return sum((c * term.value(rows) for c, term in self.parts), torch.zeros_like(rows.entropy))
 
     def coefficients(self, rows: Rows) -> Coefficients:
         """The scalars of the gradient with respect to the logits, per row."""
+        self.check_values()
         return reduce(Coefficients.__add__, (c * term.coefficients(rows) for c, term in self.parts), Coefficients())
 
     def from_logits(
@@ -131,6 +178,7 @@ class Objective:
             ValueError: a reference is needed and absent, or given and not needed.
         """
         objective = Objective(self)
+        objective.check_values()
         objective.check_reference(reference_logits is not None, "reference_logits")
         mask = targets != ignore_index
         rows_NV = _single_or_better(logits[mask])
@@ -160,18 +208,37 @@ def _single_or_better(rows: Tensor) -> Tensor:
     return rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows
 
 
-def _merged(parts: Iterable[tuple[float, Term]]) -> Parts:
-    totals: dict[Term, float] = {}
-    for coefficient, term in parts:
-        totals[term] = totals.get(term, 0.0) + coefficient
-    return tuple((coefficient, term) for term, coefficient in totals.items() if coefficient != 0)
+def check_names(objective: Objective, values: Mapping[str, object]) -> None:
+    """Raise a `ValueError` where a name of the objective has no value, or a value no name."""
+    for name in objective.names:
+        if name not in values:
+            near = difflib.get_close_matches(name, TERMS, n=1)
+            hint = f" (or is it the term {near[0]}?)" if near else ""
+            raise UserError(
+                f"the coefficient {name} of the objective {objective} has no value{hint}; "
+                f'give coefficients, such as {{"{name}": 0.1}}'
+            )
+    for name in values:
+        if name not in objective.names:
+            known = f"its names are {', '.join(objective.names)}" if objective.names else "it has none"
+            raise UserError(
+                f"coefficients names {name!r}, which is no coefficient of the objective {objective}; {known}"
+            )
 
 
-def _parts_of(other: "Term | Objective") -> Parts:
+def _merged(parts: Iterable[tuple[float, Names, Term]]) -> tuple[Parts, OpenParts]:
+    totals: dict[tuple[Names, Term], float] = {}
+    for coefficient, names, term in parts:
+        totals[names, term] = totals.get((names, term), 0.0) + coefficient
+    kept = [(coefficient, names, term) for (names, term), coefficient in totals.items() if coefficient != 0]
+    return tuple((c, term) for c, names, term in kept if not names), tuple(part for part in kept if part[1])
+
+
+def _summand(other: "Term | Objective") -> Objective:
     if isinstance(other, Objective):
-        return other.parts
+        return other
     if isinstance(other, Term):
-        return ((1.0, other),)
+        return other.objective()
     raise UserError(f"an objective and {type(other).__name__} {other!r} cannot be added; add terms, such as ce()")
 
 
@@ -181,15 +248,16 @@ def _coefficient(value: object, what: str) -> float:
     return float(value)
 
 
-def _check(parts: Parts) -> None:
-    if not parts:
+def _check(objective: Objective) -> None:
+    if not objective.parts and not objective.open_parts:
         raise UserError(f"the objective is zero: nothing to minimise. Terms: {known_terms()}")
-    for coefficient, term in parts:
+    for coefficient, _, term in objective._all_parts():
         if not math.isfinite(coefficient):
             raise UserError(f"the coefficient of {term} is {coefficient}; it must be a finite number")
-        if coefficient < 0 and not term.signed:
+        # What a name adds is checked with its value.
+        if coefficient < 0 and not term.signed and not any(term == other for _, _, other in objective.open_parts):
             raise UserError(
                 f"the coefficient of {term} is {number(coefficient)}, but a negative one rewards the model for missing "
                 "the data without end; use a positive coefficient (entropies may be subtracted: ce - 0.1*entropy)"
             )
-    reduce(Needs.__or__, (term.needs() for _, term in parts), Needs())
+    reduce(Needs.__or__, (term.needs() for _, _, term in objective._all_parts()), Needs())

@@ -1,6 +1,7 @@
-"""Text → terms with coefficients: `0.5*(ce - 0.1*entropy) + gem(beta=0.7)`.
+"""Text → terms with coefficients: `0.5*(ce - alpha*entropy) + gem(beta=0.7)`.
 
-The grammar is Python's own for sums, products and calls, read by `ast` and never evaluated.
+The grammar is Python's own for sums, products and calls, read by `ast` and never evaluated. A word that multiplies a
+term and is none itself is the name of a coefficient.
 """
 
 import ast
@@ -9,6 +10,7 @@ import math
 from dataclasses import dataclass, fields
 
 from entrotune.errors import UserError
+from entrotune.objectives.factor import Factor, Names
 from entrotune.objectives.rows import Needs
 from entrotune.objectives.term import TERMS, Term, number, signature
 
@@ -17,7 +19,7 @@ from entrotune.objectives.term import TERMS, Term, number, signature
 class Placed:
     """A term, its coefficient and where in the text it stands."""
 
-    coefficient: float
+    coefficient: Factor
     term: Term
     node: ast.expr
 
@@ -36,8 +38,8 @@ def known_terms() -> str:
     return ", ".join(signature(TERMS[name]) for name in sorted(TERMS))
 
 
-def parse(text: str) -> list[tuple[float, Term]]:
-    """Read an objective.
+def parse(text: str) -> list[tuple[float, Names, Term]]:
+    """Read an objective: numbers, the names they are multiplied with, and terms.
 
     Raises:
         ObjectiveError: a name, argument, operator or coefficient is wrong; the message marks the place.
@@ -55,7 +57,7 @@ def parse(text: str) -> list[tuple[float, Term]]:
         raise ObjectiveError("the objective is not a sum of terms", text, place, place + 1) from None
     placed = _Reader(text).sum_of(tree.body)
     _check(placed, text)
-    return [(p.coefficient, p.term) for p in placed]
+    return [(number, names, p.term) for p in placed for number, names in p.coefficient]
 
 
 def _check(placed: list[Placed], text: str) -> None:
@@ -81,12 +83,18 @@ class _Reader:
     def sum_of(self, node: ast.expr) -> list[Placed]:
         """The terms of an expression that must have at least one."""
         result = self.read(node)
-        if isinstance(result, float):
-            raise self.error(f"the number {number(result)} stands where a term is expected", node)
+        if isinstance(result, Factor):
+            raise self.no_term(result, node)
         return result
 
-    def read(self, node: ast.expr) -> float | list[Placed]:
-        """A number or a sum of terms."""
+    def no_term(self, factor: Factor, node: ast.expr) -> ObjectiveError:
+        """The error where a coefficient stands alone: a term that is not known, or a number."""
+        if factor.value is not None:
+            return self.error(f"the number {number(factor.value)} stands where a term is expected", node)
+        return self.unknown(next(n for n in ast.walk(node) if isinstance(n, ast.Name)))
+
+    def read(self, node: ast.expr) -> Factor | list[Placed]:
+        """A coefficient or a sum of terms."""
         if isinstance(node, ast.BinOp):
             return self.operation(node)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
@@ -94,41 +102,55 @@ class _Reader:
         if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
             if not math.isfinite(node.value):
                 raise self.error("a coefficient must be a finite number", node)
-            return float(node.value)
+            return Factor.number(float(node.value))
+        if isinstance(node, ast.Name) and node.id not in TERMS:
+            if node.id.lower() in ("nan", "inf", "infinity"):
+                raise self.error("a coefficient must be a finite number", node)
+            return Factor({(node.id,): 1.0})
         if isinstance(node, ast.Name):
-            return [Placed(1.0, self.term(node, node, {}), node)]
+            return [Placed(Factor.number(1.0), self.term(node, node, {}), node)]
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            return [Placed(1.0, self.term(node.func, node, self.arguments(node)), node)]
+            return [Placed(Factor.number(1.0), self.term(node.func, node, self.arguments(node)), node)]
         raise self.error("expected a term, a number, + - * / or parentheses", node)
 
-    def operation(self, node: ast.BinOp) -> float | list[Placed]:
+    def operation(self, node: ast.BinOp) -> Factor | list[Placed]:
         """A sum, difference, product or quotient."""
-        if isinstance(node.op, (ast.Add, ast.Sub)):
-            left, right = self.read(node.left), self.read(node.right)
-            sign = 1.0 if isinstance(node.op, ast.Add) else -1.0
-            if isinstance(left, float) and isinstance(right, float):
-                return left + sign * right
-            for side, place in ((left, node.left), (right, node.right)):
-                if isinstance(side, float):
-                    raise self.error(f"the number {number(side)} stands where a term is expected", place)
-            return [*left, *self.scaled(sign, right)]  # type: ignore[misc]
-        if not isinstance(node.op, (ast.Mult, ast.Div)):
+        if not isinstance(node.op, (ast.Add, ast.Sub, ast.Mult, ast.Div)):
             raise self.error("terms combine by + and -, and with numbers by * and /", node)
         left, right = self.read(node.left), self.read(node.right)
+        if isinstance(node.op, (ast.Add, ast.Sub)):
+            right = self.scaled(1.0 if isinstance(node.op, ast.Add) else -1.0, right)
+            if isinstance(left, Factor) and isinstance(right, Factor):
+                return left + right
+            for side, place in ((left, node.left), (right, node.right)):
+                if isinstance(side, Factor):
+                    raise self.no_term(self.read(place), place)  # type: ignore[arg-type]
+            return [*left, *right]
         if isinstance(right, list) and (isinstance(left, list) or isinstance(node.op, ast.Div)):
             raise self.error("a term can be multiplied or divided by a number only", node)
-        if isinstance(node.op, ast.Mult):
-            return self.scaled(left, right) if isinstance(left, float) else self.scaled(right, left)  # type: ignore[arg-type]
-        if right == 0:
+        if isinstance(node.op, ast.Div):
+            return self.scaled(1.0 / self.divisor(right, node), left)  # type: ignore[arg-type]
+        try:
+            return self.scaled(left, right) if isinstance(left, Factor) else self.scaled(right, left)  # type: ignore[arg-type]
+        except ObjectiveError:
+            raise
+        except ValueError as error:
+            raise self.error(str(error), node) from None
+
+    def divisor(self, factor: Factor, node: ast.BinOp) -> float:
+        """A number to divide by."""
+        if factor.value is None:
+            raise self.error("divide by a number; a named coefficient can only be multiplied with", node.right)
+        if factor.value == 0:
             raise self.error("division by zero", node)
-        return self.scaled(1.0 / right, left)  # type: ignore[operator]
+        return factor.value
 
     @staticmethod
-    def scaled(factor: float, value: float | list[Placed]) -> float | list[Placed]:
-        """`factor` times a number or a sum."""
-        if isinstance(value, float):
-            return factor * value
-        return [Placed(factor * p.coefficient, p.term, p.node) for p in value]
+    def scaled(factor: Factor | float, value: Factor | list[Placed]) -> Factor | list[Placed]:
+        """`factor` times a coefficient or a sum."""
+        if isinstance(value, Factor):
+            return value * factor
+        return [Placed(p.coefficient * factor, p.term, p.node) for p in value]
 
     def arguments(self, call: ast.Call) -> dict[str, ast.expr]:
         """The arguments of a call by name; by position, words go to what is a word and numbers to what is a number."""
@@ -154,11 +176,13 @@ class _Reader:
         """The term class of a name."""
         if name.id in TERMS:
             return TERMS[name.id]
-        if name.id.lower() in ("nan", "inf", "infinity"):
-            raise self.error("a coefficient must be a finite number", name)
+        raise self.unknown(name)
+
+    def unknown(self, name: ast.Name) -> ObjectiveError:
+        """The error of a name that is no term."""
         near = difflib.get_close_matches(name.id, TERMS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise self.error(f"unknown term {name.id!r}{hint}", name)
+        return self.error(f"unknown term {name.id!r}{hint}", name)
 
     def term(self, name: ast.Name, whole: ast.expr, arguments: dict[str, ast.expr]) -> Term:
         """The term of a name and its arguments."""

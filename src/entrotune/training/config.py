@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 from entrotune.errors import UserError
-from entrotune.objectives import Objective
+from entrotune.objectives import NamedCoefficients, Objective
 
 DEFAULT_LEARNING_RATE = {"lora": 2e-4, "full": 2e-5}
 # Fields that say how a run is watched or started, not what it computes: they may change on resume.
@@ -21,6 +21,8 @@ class TrainConfig:
         data: a .jsonl, .json, .csv, .tsv or .parquet file, a folder of them, a hub id, or chitchat[:pairs|:openers].
         model: a hub id, a folder, a GGUF file, a run folder, or the embedded smollm2-135m.
         objective: what to minimise, such as "ce - 0.1*entropy" or "gem(beta=0.7)".
+        coefficients: a number, schedule or controller for each name in the objective: {"alpha": {"linear": [0, 0.2]}}.
+        when_entropy_wins: warn or stop where the objective prefers uniform predictions, or they nearly are uniform.
         reference: the model that terms such as kl(ref) compare with; by default the model as it was before training.
         method: lora trains a small adapter, full trains every weight.
         out: the run folder to make.
@@ -67,6 +69,8 @@ class TrainConfig:
     data: str
     model: str = "smollm2-135m"
     objective: str | dict[str, float] = "ce"
+    coefficients: dict[str, Any] | None = None
+    when_entropy_wins: Literal["warn", "stop"] = "warn"
     reference: str | None = None
     method: Literal["lora", "full"] = "lora"
     out: str = "runs/train"
@@ -117,6 +121,7 @@ class TrainConfig:
             object.__setattr__(self, "objective", str(Objective(self.objective)))
         except (ValueError, TypeError) as error:
             raise UserError(f"objective cannot be read: {error}") from error
+        NamedCoefficients(Objective(self.objective), self.coefficients)
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", DEFAULT_LEARNING_RATE.get(self.method))
         if self.epochs is None:
@@ -130,7 +135,16 @@ class TrainConfig:
             raise UserError("resume and overwrite contradict each other; give one")
 
     def _check_choices(self) -> None:
-        for name in ("method", "supervise", "on_bad_row", "schedule", "precision", "backend", "keep"):
+        for name in (
+            "method",
+            "supervise",
+            "on_bad_row",
+            "schedule",
+            "precision",
+            "backend",
+            "keep",
+            "when_entropy_wins",
+        ):
             value, choices = getattr(self, name), get_args(get_type_hints(TrainConfig)[name])
             if value not in choices:
                 raise UserError(f"{name} is {value!r}; expected {', '.join(choices[:-1])} or {choices[-1]}")

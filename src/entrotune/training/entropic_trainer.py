@@ -1,6 +1,7 @@
 """`EntropicTrainer`: TRL's `SFTTrainer` that minimises any objective of the row algebra."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from trl.models.utils import prepare_fsdp
 from entrotune.data.curriculum import Order, read_order
 from entrotune.data.examples import IGNORED
 from entrotune.errors import UserError
-from entrotune.objectives import Objective, RowStats, Term
+from entrotune.objectives import NamedCoefficients, Objective, RowStats, Term
+from entrotune.training.control import CoefficientControl, WhenEntropyWins
 from entrotune.training.curriculum import check_arguments, in_order, without_cutting
 from entrotune.training.meter import Meter
 from entrotune.training.objective_head import add_objective_head
@@ -33,12 +35,15 @@ class EntropicTrainer(SFTTrainer):
     epoch, and of a validation, once.
 
     Logged beside the loss, over supervised tokens since the last log: `nll`, `entropy`, `varentropy` and
-    `entropy_q05` … `entropy_q95` (nats), `mean_token_accuracy`, `num_tokens`, `coefficient/<term>`, and `aux_loss` for
-    mixtures of experts. In evaluation the same with the prefix `eval_`, where `eval_loss` is the objective's exact
-    mean over supervised tokens.
+    `entropy_q05` … `entropy_q95` (nats), `mean_token_accuracy`, `num_tokens`, `coefficient/<term>` and
+    `coefficient/<name>` as they were in the last step, and `aux_loss` for mixtures of experts. In evaluation the same
+    with the prefix `eval_`, where `eval_loss` is the objective's exact mean over supervised tokens.
 
     Args:
-        objective: an `Objective`, a term or text such as `"ce - 0.1*entropy"`.
+        objective: an `Objective`, a term or text such as `"ce - 0.1*entropy"` or `"ce - alpha*entropy"`.
+        coefficients: a number, schedule or controller for each name in the objective, such as
+            `{"alpha": {"target_entropy": 1.2}}`. Controllers are kept in the trainer's state, so that they resume.
+        when_entropy_wins: warn or stop where the objective prefers uniform predictions, or they nearly are uniform.
         backend: of `linear_objective`.
         chunk_bytes: of `linear_objective`.
         curriculum: an order of the training rows, or the `order.parquet` it is kept in. Rows are used in exactly its
@@ -50,9 +55,9 @@ class EntropicTrainer(SFTTrainer):
         **kwargs: of `SFTTrainer`.
 
     Raises:
-        ValueError: the objective cannot be read, or an argument would replace it (`compute_loss_func`, a `loss_type`,
-            `label_smoothing_factor`: write those as objectives); the curriculum is of other rows, or an argument would
-            shuffle or drop rows of it.
+        ValueError: the objective or its coefficients cannot be read, or an argument would replace it
+            (`compute_loss_func`, a `loss_type`, `label_smoothing_factor`: write those as objectives); the curriculum is
+            of other rows, or an argument would shuffle or drop rows of it; entropy wins, and is to stop the run.
     """
 
     _tag_names = ["trl", "sft", "entrotune"]  # noqa: RUF012
@@ -63,6 +68,8 @@ class EntropicTrainer(SFTTrainer):
         self,
         *args: Any,
         objective: Objective | Term | str = "ce",
+        coefficients: Mapping[str, Any] | None = None,
+        when_entropy_wins: WhenEntropyWins = "warn",
         backend: str = "auto",
         chunk_bytes: int | None = None,
         curriculum: Order | str | Path | None = None,
@@ -70,6 +77,7 @@ class EntropicTrainer(SFTTrainer):
         **kwargs: Any,
     ) -> None:
         self.objective: Objective = Objective(objective)
+        named = NamedCoefficients(self.objective, coefficients)
         if kwargs.get("compute_loss_func") is not None:
             raise UserError("compute_loss_func would replace the objective; pass objective= alone")
         self.curriculum = curriculum if curriculum is None or isinstance(curriculum, Order) else read_order(curriculum)
@@ -88,6 +96,13 @@ class EntropicTrainer(SFTTrainer):
         vocabulary = model.get_output_embeddings().weight.shape[0]
         self._reference = self._prepared_reference(reference)
         self._meters = {"train": Meter(vocabulary), "eval": Meter(vocabulary)}
+        self._control = CoefficientControl(
+            named,
+            vocabulary=vocabulary,
+            sum_over_ranks=self._sum_over_ranks,
+            when_entropy_wins=when_entropy_wins,
+        )
+        self.add_callback(self._control)
 
     def _prepared_reference(self, given: Any | None) -> ReferenceModel | None:
         self.objective.check_reference(given is not None or self.objective.needs.reference, "reference")
@@ -140,7 +155,9 @@ class EntropicTrainer(SFTTrainer):
             # A batch with nothing to learn anywhere is 0, not 0 / 0.
             num_items_in_batch = num_items_in_batch.clamp(min=1)
         reference = None if self._reference is None else self._reference.rows(inputs)
-        outputs = model(**inputs, objective=self.objective, num_items=num_items_in_batch, reference=reference)
+        training = self._mode == "train"
+        objective = self._control.objective(self.state, training=training)
+        outputs = model(**inputs, objective=objective, num_items=num_items_in_batch, reference=reference)
         stats = outputs.rows.stats
         loss = _unrounded(outputs.loss, stats, num_items_in_batch)
         # The count covers every rank, and the average that data parallelism takes of gradients must be undone.
@@ -151,6 +168,8 @@ class EntropicTrainer(SFTTrainer):
             steps = self.current_gradient_accumulation_steps if num_items_in_batch is not None else 1
             coefficient = 0.0 if blank else self.router_aux_loss_coef
             loss = loss + coefficient * outputs.aux_loss.to(loss.device) / steps
+        if training:
+            self._control.update(stats, blank=blank)
         self._meters[self._mode].update(stats, tokens=_tokens_read(inputs), aux_loss=outputs.aux_loss, blank=blank)
         if not return_outputs:
             return loss
@@ -180,7 +199,7 @@ class EntropicTrainer(SFTTrainer):
             prefix = "" if training else _evaluation_prefix(logs)
             logs.update({f"{prefix}{key}": value for key, value in found.items()})
             if training:
-                logs.update({f"coefficient/{k}": v for k, v in self.objective.coefficient_values().items()})
+                logs.update({f"coefficient/{k}": v for k, v in self._control.used.items()})
             else:
                 logs[f"{prefix}loss"] = loss
         # SFTTrainer's own log would add its metrics, which the meter replaces.

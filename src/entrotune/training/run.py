@@ -238,6 +238,8 @@ def _trainer(
             processing_class=tokenizer,
             callbacks=[MetricsWriter(folder, spent=spent), StepEnd()],
             objective=config.objective,
+            coefficients=config.coefficients,
+            when_entropy_wins=config.when_entropy_wins,
             reference=reference,
             backend=config.backend,
             folder=folder,
