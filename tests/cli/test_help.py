@@ -6,7 +6,7 @@ import pytest
 
 from commands import command
 from entrotune import __version__
-from entrotune.cli.commands import EXAMPLES, SUMMARIES
+from entrotune.cli.words import EXAMPLES, SUMMARIES
 
 
 def test_no_arguments_gives_the_overview_and_an_error_code() -> None:

@@ -8,8 +8,9 @@ import yaml
 
 from docs.pages import PAGES, ROOT, commands, name
 from entrotune.cli.arguments import parse
-from entrotune.cli.commands import EXAMPLES, PARTS, SUMMARIES, load, named
+from entrotune.cli.commands import load, named
 from entrotune.cli.main import main
+from entrotune.cli.words import EXAMPLES, PARTS, SUMMARIES
 from entrotune.training import TrainConfig
 
 LINES = [(name(page), line, text) for page in PAGES for line, text in commands(page)]

@@ -11,7 +11,7 @@ import pytest
 import entrotune
 from docs.pages import PAGES, ROOT, name
 from entrotune import CompareConfig, CurriculumConfig, DiffuseConfig
-from entrotune.cli.commands import SUMMARIES
+from entrotune.cli.words import SUMMARIES
 from entrotune.data import FORMAT_NAMES
 from entrotune.evaluation import evaluate
 from entrotune.experiments.analyze import analyze_correctness, analyze_models

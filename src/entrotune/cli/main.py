@@ -6,9 +6,11 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import TextIO
 
 from entrotune import __version__, processes
-from entrotune.cli.commands import EXAMPLES, PARTS, SUMMARIES, Command, load, named, print_json, summary
+from entrotune.cli.commands import Command, load, named, print_json, summary
+from entrotune.cli.words import EXAMPLES, PARTS, SUMMARIES
 from entrotune.errors import UserError
 
 INTERRUPTED = 130
@@ -113,6 +115,20 @@ def _quiet() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.getLogger("accelerate").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(torch|transformers|trl|peft|accelerate)\b")
+    warnings.showwarning = _show_warning
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Our own warnings as a sentence; others with their kind."""
+    kind = "warning" if category is UserWarning else category.__name__
+    print(f"{kind}: {message}", file=file or sys.stderr)
 
 
 def _overview() -> str:
