@@ -10,7 +10,7 @@ import pytest
 import torch
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
+sys.path.append(str(BENCHMARKS))  # last: its modules have names of test folders
 
 from examine import _sweep  # noqa: E402
 from measurements import read_records, settled  # noqa: E402

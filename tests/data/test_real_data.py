@@ -90,4 +90,4 @@ def test_files_without_known_columns_say_what_they_have(shared_data: Path) -> No
     with pytest.raises(UserError, match="'ctx', 'label', 'endings', which fit no format"):
         load_rows(shared_data / "hellaswag")
     with pytest.raises(UserError, match="no ending that is known"):
-        load_rows(shared_data / "tinyshakespeare" / "input.txt")
+        load_rows(shared_data / "tinyshakespeare" / "SOURCE.md")

@@ -48,7 +48,7 @@ def test_a_failed_save_leaves_the_older_folder(tokenizer: Any, model: Any, tmp_p
     save_model(model, tokenizer, tmp_path / "kept")
 
     class FullDisk:
-        def save_pretrained(self, folder: Path) -> None:
+        def save_pretrained(self, folder: Path, **_: Any) -> None:
             (Path(folder) / "model.safetensors").write_bytes(b"half")
             raise OSError(28, "No space left on device")
 

@@ -117,6 +117,7 @@ BY_HAND = {
     "ce": LN2,
     "entropy": 1.5 * LN2,
     "varentropy": LN2**2 / 4,
+    "scaled_entropy(k=8)": 0.75 * LN2,  # (3/2 ln 2)² / (3 ln 2)
     "gem(beta=0.5)": -LN2 / 3,
     "label_smoothing(eps=0.3)": 0.7 * LN2 + 0.3 * 5 / 3 * LN2,
     "focal(gamma=2)": LN2 / 4,
