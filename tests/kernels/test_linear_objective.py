@@ -39,7 +39,7 @@ def fused(request: pytest.FixtureRequest) -> Way:
     return request.param
 
 
-def same(found, truth, tolerance: dict) -> None:
+def assert_same(found, truth, tolerance: dict) -> None:
     """Each of `found` is near its float64 truth."""
     for ours, expected in zip(found, truth, strict=True):
         torch.testing.assert_close(ours.double(), expected.double(), **tolerance)
@@ -65,7 +65,9 @@ def test_scale_cap_temperature_and_bias(way: Way, head: dict, with_bias: bool) -
     hidden, weight, bias, targets = tensors(0, dtype=way.dtype)
     bias = bias if with_bias else None
     loss, _ = linear_objective(hidden, weight, targets, OBJECTIVE, bias=bias, backend=way.backend, **head)
-    same([loss, *torch.autograd.grad(loss, [hidden, weight] + [bias] * with_bias)], [expected, *truth], way.tolerance)
+    assert_same(
+        [loss, *torch.autograd.grad(loss, [hidden, weight] + [bias] * with_bias)], [expected, *truth], way.tolerance
+    )
 
 
 @pytest.mark.parametrize("way", EVERY, ids=str)
@@ -88,7 +90,7 @@ def test_the_reference_has_a_head_of_its_own(way: Way, head: dict) -> None:
     loss, _ = linear_objective(
         hidden, weight, targets, objective, reference=reference, temperature=temperature, backend=way.backend
     )
-    same([loss, *torch.autograd.grad(loss, [hidden, weight])], [expected, *truth], way.tolerance)
+    assert_same([loss, *torch.autograd.grad(loss, [hidden, weight])], [expected, *truth], way.tolerance)
 
 
 def test_a_reference_that_requires_gradients_gets_none() -> None:
@@ -105,7 +107,7 @@ def test_a_model_is_no_divergence_from_itself(fused: Way) -> None:
     own = Reference(hidden.detach(), weight.detach())
     for term in ("kl(ref)", "kl(ref, reverse=true)", "jsd(ref)", "alpha_divergence(ref, a=0.5)"):
         loss, _ = linear_objective(hidden, weight, targets, term, reference=own, backend=fused.backend)
-        same(
+        assert_same(
             [loss, *torch.autograd.grad(loss, [hidden, weight])],
             [torch.zeros(1)[0], 0 * hidden, 0 * weight],
             fused.tolerance | {"atol": 1e-5 if fused.dtype == torch.float32 else 1e-12},
@@ -148,7 +150,7 @@ def test_chunk_size_changes_nothing(fused: Way, chunk_rows: int) -> None:
     whole = torch.autograd.grad(loss, [hidden, weight])
     budget = 61 * fused.dtype.itemsize * chunk_rows
     loss, _ = linear_objective(hidden, weight, targets, OBJECTIVE, chunk_bytes=budget, backend=fused.backend)
-    same(torch.autograd.grad(loss, [hidden, weight]), whole, fused.tolerance)
+    assert_same(torch.autograd.grad(loss, [hidden, weight]), whole, fused.tolerance)
 
 
 @pytest.mark.parametrize(("vocabulary", "width"), [(50257, 64), (4096, 64), (4097, 8192), (262144, 64)])
@@ -162,7 +164,7 @@ def test_any_vocabulary_and_width(fused: Way, vocabulary: int, width: int) -> No
     loss, _ = linear_objective(hidden, weight, exact[3], OBJECTIVE, backend=fused.backend)
     # Thousands of products a logit, in float32: errors grow with the root of their number.
     tolerance = fused.tolerance if fused.dtype == torch.float64 else {"rtol": 1e-4, "atol": 1e-5}
-    same([loss, *torch.autograd.grad(loss, [hidden, weight])], [truth, *expected], tolerance)
+    assert_same([loss, *torch.autograd.grad(loss, [hidden, weight])], [truth, *expected], tolerance)
 
 
 @pytest.mark.parametrize("frozen", ["hidden", "weight", "both"])
@@ -190,7 +192,7 @@ def test_no_grad_scores_without_a_graph(fused: Way) -> None:
         loss, stats = linear_objective(hidden, weight, targets, "ce", backend=fused.backend)
     assert not loss.requires_grad
     assert not stats.nll.requires_grad
-    same([stats.mean("nll")], [loss], fused.tolerance)
+    assert_same([stats.mean("nll")], [loss], fused.tolerance)
 
 
 def test_backward_twice_gives_the_same_gradient(fused: Way) -> None:
@@ -198,7 +200,7 @@ def test_backward_twice_gives_the_same_gradient(fused: Way) -> None:
     loss, _ = linear_objective(hidden, weight, targets, OBJECTIVE, backend=fused.backend)
     first = torch.autograd.grad(loss, [hidden, weight], retain_graph=True)
     second = torch.autograd.grad(3 * loss, [hidden, weight])
-    same([3 * a for a in first], second, fused.tolerance)
+    assert_same([3 * a for a in first], second, fused.tolerance)
 
 
 def test_tied_head_gets_both_gradients() -> None:
@@ -256,7 +258,7 @@ def test_works_under_gradient_checkpointing(fused: Way) -> None:
 
     plain = torch.autograd.grad(loss_of(hidden), [hidden, weight])
     kept = torch.autograd.grad(checkpoint(loss_of, hidden, use_reentrant=False), [hidden, weight])
-    same(kept, plain, EXACT)
+    assert_same(kept, plain, EXACT)
 
 
 def test_works_inside_a_compiled_model(fused: Way) -> None:
@@ -267,7 +269,7 @@ def test_works_inside_a_compiled_model(fused: Way) -> None:
 
     plain = torch.autograd.grad(loss_of(hidden, weight), [hidden, weight])
     compiled = torch.compile(loss_of, backend="aot_eager")
-    same(torch.autograd.grad(compiled(hidden, weight), [hidden, weight]), plain, fused.tolerance)
+    assert_same(torch.autograd.grad(compiled(hidden, weight), [hidden, weight]), plain, fused.tolerance)
 
 
 def test_non_contiguous_inputs() -> None:

@@ -52,7 +52,7 @@ def truth(case: dict[str, Any], **head: Any) -> dict[str, torch.Tensor]:
     }
 
 
-def check(found: Any, expected: dict[str, torch.Tensor], **tolerance: float) -> None:
+def assert_statistics(found: Any, expected: dict[str, torch.Tensor], **tolerance: float) -> None:
     for name, value in expected.items():
         got = getattr(found, name)
         if value.is_floating_point():
@@ -84,7 +84,7 @@ def test_equals_the_definitions(
     case = drawn(dtype=dtype)
     head = head | ({"bias": head["bias"].to(dtype)} if "bias" in head else {})
     found = row_statistics(**case, **head, rank=True, top_k=K, chunk_bytes=chunk_bytes, backend=backend)
-    check(found, truth(case, **head), **tolerance)
+    assert_statistics(found, truth(case, **head), **tolerance)
 
 
 @pytest.mark.parametrize("backend", ["torch", "triton"])
@@ -92,7 +92,7 @@ def test_equals_the_definitions(
 def test_extreme_distributions(spread: float, backend: str) -> None:
     case = drawn(spread=spread)
     # Logits of some hundreds, each rounded at 1e-7 of its size.
-    check(
+    assert_statistics(
         row_statistics(**case, rank=True, backend=backend),
         {k: v for k, v in truth(case).items() if "topk" not in k},
         rtol=1e-3,
@@ -109,7 +109,7 @@ def test_a_wide_vocabulary(backend: str) -> None:
         "targets": torch.tensor([0, 50256, 7, -100]),
     }
     expected = {name: value for name, value in truth(case).items() if "topk" not in name}
-    check(row_statistics(**case, rank=True, backend=backend), expected, **SINGLE)
+    assert_statistics(row_statistics(**case, rank=True, backend=backend), expected, **SINGLE)
 
 
 @pytest.mark.parametrize("backend", ["torch", "triton"])
@@ -119,7 +119,7 @@ def test_impossible_tokens(backend: str) -> None:
     bias[40:] = -math.inf
     case["targets"] = case["targets"].clamp(max=39)
     found = row_statistics(**case, bias=bias, rank=True, top_k=K, backend=backend)
-    check(found, truth(case, bias=bias), **SINGLE)
+    assert_statistics(found, truth(case, bias=bias), **SINGLE)
     everything = row_statistics(**case, bias=bias, top_k=V, backend=backend)
     shown = truncated(everything.topk_logprobs)
     torch.testing.assert_close(shown.entropy, found.entropy, **SINGLE)
@@ -167,7 +167,7 @@ def test_half_precision_weights_give_float32_statistics() -> None:
     found = row_statistics(**case, rank=True, top_k=K)
     assert found.entropy.dtype == torch.float32
     # Products of bfloat16 numbers are exact in float32, so nothing is rounded to half precision on the way.
-    check(found, {k: v for k, v in truth(case).items() if "topk" not in k}, **SINGLE)
+    assert_statistics(found, {k: v for k, v in truth(case).items() if "topk" not in k}, **SINGLE)
 
 
 def test_takes_no_gradient() -> None:

@@ -54,6 +54,10 @@ def numbers(entry: dict[str, Any]) -> dict[str, float]:
 @pytest.mark.parametrize("sharing", SHARINGS)
 @pytest.mark.parametrize("name", CASES)
 def test_log_and_weights(one: dict[str, Any], two: list[dict[str, Any]], name: str, sharing: str) -> None:
+    assert_log_and_weights(one, two, name, sharing)
+
+
+def assert_log_and_weights(one: dict[str, Any], two: list[dict[str, Any]], name: str, sharing: str) -> None:
     expected, found = one[name], two[0][f"{name}, {sharing}"]
     assert len(expected["log"]) == len(found["log"])
     for alone, shared in zip(expected["log"], found["log"], strict=True):
@@ -95,4 +99,4 @@ def test_zero_3(one: dict[str, Any], tmp_path: Path) -> None:
     cases = {name: CASES[name] | {"sharing": "zero3"} for name in names}
     two = on_processes(2, "training.several.cases:fit_all", cases, tmp_path, variables={"DS_ACCELERATOR": "cpu"})
     for name in names:
-        test_log_and_weights(one, [{f"{name}, zero3": ranks[name]} for ranks in two], name, "zero3")
+        assert_log_and_weights(one, [{f"{name}, zero3": ranks[name]} for ranks in two], name, "zero3")
