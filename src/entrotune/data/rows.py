@@ -136,3 +136,22 @@ def fingerprint(rows: Iterable[Row]) -> str:
     for row in rows:
         digest.update(json.dumps(row_content(row), sort_keys=True, default=str).encode("ascii") + b"\n")
     return digest.hexdigest()
+
+
+def texts_of(row: Row, *, need: str) -> list[str]:
+    """All that a row says: its text, or its turns, or its prompt and answers.
+
+    Args:
+        need: what text is wanted for, to be told where there is none.
+
+    Raises:
+        UserError: the row has tokens of a tokenizer instead.
+    """
+    if row.text is not None:
+        return [row.text]
+    if row.messages is not None:
+        return [message["content"] for message in row.messages]
+    if row.prompt is None:
+        raise UserError(f"{row.source}:{row.line} has tokens and no text; {need}")
+    prompt = [row.prompt] if isinstance(row.prompt, str) else [message["content"] for message in row.prompt]
+    return [*prompt, *answers_of(row)]

@@ -1,6 +1,5 @@
 """What analyses read beside the scores: labels, sources and texts of rows, joined by id."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from entrotune.data.rows import prompt_messages
 from entrotune.data.sources import READERS, open_source
 from entrotune.errors import UserError
 from entrotune.scoring.folder import KEPT, Scores, part_paths, read_scores
+from entrotune.scoring.sequences import text_hash
 
 MISSING = "(missing)"
 
@@ -130,8 +130,3 @@ def _told(row: Row) -> str:
         return row.text
     turns = row.messages or prompt_messages(row) or ()
     return "\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
-
-
-def text_hash(text: str) -> str:
-    """The hash by which a score table tells the text of a row."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -12,10 +12,11 @@ from entrotune.errors import UserError
 from entrotune.evaluation.choice_answers import AnswerFile, answer_choices
 from entrotune.evaluation.choice_likelihood import ChoiceAnswer, ChoiceReader, encode_choices
 from entrotune.evaluation.choices import ChoiceRow, ChoiceSet, load_choices
-from entrotune.experiments.analysis_inputs import kept_column, text_hash
+from entrotune.experiments.analysis_inputs import kept_column
 from entrotune.models import check_head, describe_model, load_model, resolve_model
 from entrotune.scoring.analysis.effects import wilson
 from entrotune.scoring.folder import Scores
+from entrotune.scoring.sequences import text_hash
 
 CONVENTION = (
     "text is context, a space and an ending, without chat template; an ending's likelihood is that of the tokens with "

@@ -11,12 +11,15 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from entrotune.data import Row, answers_of, load_rows, split_rows
+from entrotune.data import Row, load_rows, split_rows
+from entrotune.data.rows import texts_of
 from entrotune.errors import UserError
 from entrotune.experiments.curriculum_config import CurriculumConfig
 from entrotune.files import atomic_write_text
 
 END, PADDING = "<|end|>", "<|pad|>"
+
+_NEED = "a study of curricula needs text or chats"
 
 
 @dataclass(frozen=True)
@@ -56,18 +59,7 @@ def _documents(rows: Iterable[Row]) -> Iterator[list[str]]:
     """Lines that belong together: a chat, or all plain text of one source."""
     for _, group in groupby(rows, key=lambda row: row.source if row.text is not None else row.id):
         members = list(group)
-        yield [line for row in members for text in _texts(row) for line in text.splitlines()]
-
-
-def _texts(row: Row) -> list[str]:
-    if row.text is not None:
-        return [row.text]
-    if row.messages is not None:
-        return [message["content"] for message in row.messages]
-    if row.prompt is None:
-        raise UserError(f"row {row.id} has tokens and no text; a study of curricula needs text or chats")
-    prompt = [row.prompt] if isinstance(row.prompt, str) else [message["content"] for message in row.prompt]
-    return [*prompt, *answers_of(row)]
+        yield [line for row in members for text in texts_of(row, need=_NEED) for line in text.splitlines()]
 
 
 def cut_text(lines: Iterable[str], limit: int) -> Iterator[str]:

@@ -111,14 +111,8 @@ def _prepared(config: DiffuseConfig, folder: RunFolder) -> Prepared:
     described |= {"parameters": total, "trainable_parameters": trainable}
     with folder.writing(f"the run folder {folder.path}"):
         folder.open(config.to_dict())
-        folder.write_record(
-            status="running",
-            error=None,
-            started=folder.read_record().get("started", provenance.now()),
-            command=provenance.command_line(),
-            versions=provenance.versions(),
-            git_revision=provenance.git_revision(),
-            device=provenance.device_name(model.device),
+        folder.write_start(
+            model.device,
             precision=precision_of(config),
             seed=config.seed,
             objective="diffuse",

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from entrotune.data import Row, answers_of, load_rows
+from entrotune.data import load_rows
+from entrotune.data.rows import texts_of
 from entrotune.errors import UserError
 from entrotune.models import count_parameters, make_lstm, make_transformer, save_model
 
@@ -63,7 +64,7 @@ def new_model(
         raise UserError("column and columns were given; give one of them")
     given: dict[str, Any] = {"format": "text", "columns": {"text": column}} if column else {"columns": columns}
     read = load_rows(data, limit=limit, **given)
-    texts = [text for row in read.rows for text in texts_of(row)]
+    texts = [text for row in read.rows for text in texts_of(row, need="words are taken from text")]
     make = make_lstm if kind == "lstm" else make_transformer
     model, tokenizer = make(
         texts, vocabulary=vocabulary, lowercase=lowercase, hidden_size=hidden_size, seed=seed, **sizes
@@ -82,22 +83,6 @@ def new_model(
         "words": words,
         "unknown_share": unknown / words,
     }
-
-
-def texts_of(row: Row) -> list[str]:
-    """All that a row says: its text, or its turns, or its prompt and answers.
-
-    Raises:
-        UserError: the row has tokens of another tokenizer instead.
-    """
-    if row.text is not None:
-        return [row.text]
-    if row.messages is not None:
-        return [message["content"] for message in row.messages]
-    if row.prompt is None:
-        raise UserError(f"{row.source}:{row.line} has tokens and no text; words are taken from text")
-    prompt = [row.prompt] if isinstance(row.prompt, str) else [message["content"] for message in row.prompt]
-    return [*prompt, *answers_of(row)]
 
 
 def _sizes(kind: Kind, **given: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from entrotune.kernels.plan import Plan, Stream
+from entrotune.kernels.products import product
 from entrotune.objectives import Rows
 
 # What a row pass leaves behind: the objective's value, then the first fields of `Rows` after the vocabulary.
@@ -90,10 +91,10 @@ def _run(
         part = slice(start, min(start + chunk, total))
         hidden_CD = stream.hidden[part].to(plan.product_dtype)
         count = hidden_CD.shape[0]
-        products = _product(hidden_CD, head_VD.T, logits_CV[:count])
+        products = product(hidden_CD, head_VD.T, logits_CV[:count])
         other = None
         if reference is not None and other_CV is not None and other_VE is not None:
-            other = _product(reference.hidden[part].to(plan.product_dtype), other_VE.T, other_CV[:count])
+            other = product(reference.hidden[part].to(plan.product_dtype), other_VE.T, other_CV[:count])
         rows(products, other, targets[part], stats[:, part], grad_CV[:count])
         sums.add(part, grad_CV[:count], hidden_CD, head_VD)
     return stats, [sums.hidden, sums.weight, sums.bias]
@@ -124,15 +125,6 @@ class _Gradients:
         if self.bias is not None:
             share = grad_CV.sum(0, dtype=self.bias.dtype)
             self.bias.copy_(share) if first else self.bias.add_(share)
-
-
-def _product(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
-    """left · right into `out`, which may be of higher precision."""
-    if out.dtype == left.dtype:
-        return torch.mm(left, right, out=out)
-    if left.device.type == "cpu":  # has no product with a wider result
-        return torch.mm(left.to(out.dtype), right.to(out.dtype), out=out)
-    return torch.mm(left, right, out_dtype=out.dtype, out=out)
 
 
 def _accumulate(total: Tensor, left: Tensor, right: Tensor, *, first: bool) -> None:

@@ -8,10 +8,8 @@ import math
 import torch
 from torch import Tensor
 
+from entrotune.kernels.products import IMPOSSIBLE
 from entrotune.objectives import Coefficients, Needs
-
-# A logarithm whose exponential is 0 and whose differences are finite: what log 0 becomes.
-LOG_ZERO = -1e18
 
 
 class DivergencePass:
@@ -44,7 +42,7 @@ class DivergencePass:
         torch.mul(u_BV, 1 / self.temperature, out=log_p).sub_(log_mass_B[:, None])
         top = reference_BV.amax(-1).to(log_r.dtype)
         torch.sub(reference_BV, top[:, None], out=log_r)
-        log_r.clamp_(min=LOG_ZERO).mul_(1 / self.temperature)
+        log_r.clamp_(min=IMPOSSIBLE).mul_(1 / self.temperature)
         reference_log_mass = torch.exp(log_r, out=work).sum(-1).log()
         log_r.sub_(reference_log_mass[:, None])
         found = {"reference_max": top, "reference_log_mass": reference_log_mass}

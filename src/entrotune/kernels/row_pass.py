@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from entrotune.kernels.divergence_pass import DivergencePass, dot, present
+from entrotune.kernels.products import IMPOSSIBLE
 from entrotune.objectives import Coefficients, Needs, Objective, Rows
-
-# exp() of it is 0, its square is finite, and 0 times either is 0: what a logit of −inf becomes.
-IMPOSSIBLE = -1e18
 
 
 class RowPass:

@@ -11,13 +11,10 @@ from torch import Tensor
 from entrotune.errors import UserError
 from entrotune.kernels.checks import check_call, check_targets
 from entrotune.kernels.plan import CPU_CHUNK_BYTES, GPU_CHUNK_BYTES, Head
+from entrotune.kernels.products import IMPOSSIBLE, block_rows, product, to_logits
 from entrotune.kernels.triton_backend import check_triton, triton_runs
 
 NO_TARGET = -100
-# A block of rows is sized to stay in a processor's cache between passes; a GPU takes a chunk at once.
-CPU_BLOCK_BYTES = 4 << 20
-# exp() of it is 0, its square is finite, and 0 times either is 0: what a logit of −inf becomes.
-_IMPOSSIBLE = -1e18
 _ABSENT = torch.empty(0)
 
 
@@ -66,7 +63,7 @@ def truncated(topk_logprobs: Tensor) -> Truncated:
     """The moments over the likeliest tokens only, as from an interface that tells no others; [N, K] → [N]."""
     p = topk_logprobs.exp()
     # Where p is 0, log p may be −inf; such a token adds nothing.
-    log_p = topk_logprobs.clamp(min=_IMPOSSIBLE)
+    log_p = topk_logprobs.clamp(min=IMPOSSIBLE)
     entropy = -(p * log_p).sum(-1)
     return Truncated(p.sum(-1), entropy, (p * (log_p + entropy[:, None]) ** 2).sum(-1))
 
@@ -132,7 +129,7 @@ def row_statistics(
     wanted = _Wanted(head, bias, renyi2, rank, top_k, by_triton)
     budget = chunk_bytes or (CPU_CHUNK_BYTES if on_cpu else GPU_CHUNK_BYTES)
     chunk = _chunk_rows(vocabulary, dtype.itemsize, budget, on_cpu or by_triton, count)
-    block = min(chunk, max(1, CPU_BLOCK_BYTES // (vocabulary * dtype.itemsize))) if on_cpu else chunk
+    block = block_rows(vocabulary, dtype.itemsize, chunk, hidden.device)
     if on_cpu:  # has no product with a wider result
         hidden, weight = hidden.to(dtype), weight.to(dtype)
     logits_CV = hidden.new_empty(chunk, vocabulary, dtype=dtype)
@@ -140,7 +137,7 @@ def row_statistics(
     found = []
     for start in range(0, count, chunk):
         hidden_CD = hidden[start : start + chunk]
-        products = _product(hidden_CD, weight, logits_CV[: hidden_CD.shape[0]])
+        products = product(hidden_CD, weight.T, logits_CV[: hidden_CD.shape[0]])
         for low in range(0, products.shape[0], block):
             part = slice(start + low, start + min(low + block, products.shape[0]))
             found.append(rows(products[low : low + block], safe[part], has_target[part]))
@@ -164,13 +161,6 @@ def _chunk_rows(vocabulary: int, itemsize: int, budget: int, alone: bool, count:
     return min(rows if rows < 128 else rows - rows % 128, max(1, count))
 
 
-def _product(hidden_CD: Tensor, weight_VD: Tensor, out: Tensor) -> Tensor:
-    """hidden · weightᵀ into `out`, which may be of higher precision."""
-    if out.dtype == weight_VD.dtype:
-        return torch.mm(hidden_CD, weight_VD.T, out=out)
-    return torch.mm(hidden_CD, weight_VD.T, out_dtype=out.dtype, out=out)
-
-
 class _Blocks:
     """Statistics of blocks of products, which are overwritten.
 
@@ -187,7 +177,7 @@ class _Blocks:
         wanted = self.wanted
         if wanted.triton:
             return self._by_triton(u_BV, targets_B, has_target_B)
-        _to_logits(u_BV, wanted.bias, wanted.head)
+        to_logits(u_BV, wanted.bias, wanted.head)
         e, eu = (buffer[: u_BV.shape[0]] for buffer in self.buffers)
         u_BV.sub_(u_BV.amax(-1, keepdim=True))
         gap = u_BV.gather(-1, targets_B[:, None]).squeeze(-1)
@@ -196,7 +186,7 @@ class _Blocks:
             above = torch.gt(u_BV, gap[:, None]).sum(-1)
             more["rank"] = torch.where(has_target_B, above, -1)
         if self.impossible:
-            u_BV.clamp_(min=_IMPOSSIBLE)
+            u_BV.clamp_(min=IMPOSSIBLE)
         torch.exp(u_BV, out=e)
         mass = e.sum(-1)
         # Products are summed pairwise: a dot product of rows so wide is off by 1e-4 of its value in float32.
@@ -229,7 +219,7 @@ class _Blocks:
         if wanted.renyi2:
             more["renyi2"] = renyi2
         if wanted.top_k:
-            _to_logits(products_BV, wanted.bias, wanted.head)
+            to_logits(products_BV, wanted.bias, wanted.head)
             values, more["topk_ids"] = products_BV.topk(wanted.top_k, dim=-1)
             more["topk_logprobs"] = values - (top + log_mass)[:, None]
         return RowStatistics(
@@ -239,15 +229,3 @@ class _Blocks:
             is_top1=has_target_B & (gap == 0),
             **more,
         )
-
-
-def _to_logits(products_BV: Tensor, bias: Tensor | None, head: Head) -> None:
-    """Turn products into logits, in place."""
-    if bias is not None:
-        products_BV.add_(bias)
-    if head.scale != 1.0:
-        products_BV.mul_(head.scale)
-    if head.softcap is not None:
-        products_BV.div_(head.softcap).tanh_().mul_(head.softcap)
-    if head.temperature != 1.0:
-        products_BV.div_(head.temperature)

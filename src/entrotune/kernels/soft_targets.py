@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from entrotune.errors import UserError
 from entrotune.kernels.plan import CPU_CHUNK_BYTES, GPU_CHUNK_BYTES
+from entrotune.kernels.products import IMPOSSIBLE
 
 # Buffers as wide as the vocabulary that are alive at once: logits, log-probabilities, their gradient, the softmax.
 _BUFFERS = 4
@@ -103,7 +104,7 @@ def _chunk(
     picked = log_p[rows, tokens]
     with torch.no_grad():
         p = log_p.exp()
-        finite = log_p.clamp(min=-1e18)  # 0 · log 0 is 0
+        finite = log_p.clamp(min=IMPOSSIBLE)  # 0 · log 0 is 0
         entropy = -(p * finite).sum(-1)
         varentropy = (p * (finite + entropy[:, None]) ** 2).sum(-1)
     loss = -(masses.to(picked.dtype) * picked).sum()

@@ -6,12 +6,10 @@ Shapes: C rows of the chunk, B rows of a block, V vocabulary.
 import torch
 from torch import Tensor
 
-from entrotune.kernels.plan import Head, Plan, Stream
+from entrotune.kernels.plan import Plan, Stream
+from entrotune.kernels.products import block_rows, to_logits
 from entrotune.kernels.row_pass import RowPass
 from entrotune.objectives import Rows
-
-# A block of rows is sized to stay in a processor's cache between passes; a GPU wants all the rows it can get.
-CPU_BLOCK_BYTES = 4 << 20
 
 
 class TorchRows:
@@ -27,8 +25,7 @@ class TorchRows:
     def __init__(self, plan: Plan, stream: Stream, reference: Stream | None, chunk: int) -> None:
         self.plan, self.stream, self.reference = plan, stream, reference
         vocabulary, device = stream.weight.shape[0], stream.hidden.device
-        on_cpu = device.type == "cpu"
-        self.block = min(chunk, max(1, CPU_BLOCK_BYTES // (vocabulary * 4))) if on_cpu else chunk
+        self.block = block_rows(vocabulary, 4, chunk, device)
         impossible = stream.bias is not None and bool(torch.isneginf(stream.bias).any())
         like = torch.empty(0, dtype=plan.stats_dtype, device=device)
         self.row_pass = RowPass(plan.objective, vocabulary, self.block, like, has_impossible=impossible)
@@ -52,10 +49,10 @@ class TorchRows:
         self, logits_BV: Tensor, reference_BV: Tensor | None, targets_B: Tensor, stats: Tensor, grad_BV: Tensor
     ) -> None:
         head = self.stream.head
-        slope = _to_logits(logits_BV, self.stream.bias, head, with_slope=self.plan.any_grad)
+        slope = to_logits(logits_BV, self.stream.bias, head, with_slope=self.plan.any_grad)
         if reference_BV is not None:
             assert self.reference is not None
-            _to_logits(reference_BV, self.reference.bias, self.reference.head, with_slope=False)
+            to_logits(reference_BV, self.reference.bias, self.reference.head)
         rows = self.row_pass.statistics(logits_BV, targets_B, reference_BV)
         torch.stack(_kept(self.plan, rows), out=stats)
         if not self.plan.any_grad:
@@ -70,19 +67,3 @@ class TorchRows:
 def _kept(plan: Plan, rows: Rows) -> list[Tensor]:
     value = plan.objective.value(rows)
     return [value, rows.max_logit, rows.log_mass, rows.target_gap, rows.entropy, rows.varentropy]
-
-
-def _to_logits(products_BV: Tensor, bias: Tensor | None, head: Head, *, with_slope: bool) -> Tensor | None:
-    """Turn products into logits, in place; return the slope of the soft cap where asked for and where there is one."""
-    if bias is not None:
-        products_BV.add_(bias)
-    if head.scale != 1.0:
-        products_BV.mul_(head.scale)
-    slope = None
-    if head.softcap is not None:
-        products_BV.div_(head.softcap).tanh_()
-        slope = 1 - products_BV.square() if with_slope else None
-        products_BV.mul_(head.softcap)
-    if head.temperature != 1.0:
-        products_BV.div_(head.temperature)
-    return slope

@@ -1,5 +1,6 @@
 """Whether the Triton backend can run, without importing Triton where it is not asked for."""
 
+import functools
 import importlib.util
 import os
 from typing import Any
@@ -40,5 +41,6 @@ def triton_rows(plan: Plan) -> Any:
     return TritonRows
 
 
+@functools.cache
 def _installed() -> bool:
     return importlib.util.find_spec("triton") is not None

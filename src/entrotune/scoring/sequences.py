@@ -107,7 +107,7 @@ class Sequencer:
             row=row,
             id=id,
             position=position,
-            text_hash=_hash(text),
+            text_hash=text_hash(text),
             input_ids=kept,
             places=places,
             targets=targets,
@@ -126,7 +126,7 @@ class Sequencer:
             row=row,
             id=row.id,
             position=position,
-            text_hash=_hash(json.dumps(row.input_ids)),
+            text_hash=text_hash(json.dumps(row.input_ids)),
             input_ids=kept,
             places=places,
             targets=targets,
@@ -177,7 +177,7 @@ class Sequencer:
             row=row,
             id=example.id,
             position=position,
-            text_hash=_hash(json.dumps([row_content(row), answer], sort_keys=True, default=str)),
+            text_hash=text_hash(json.dumps([row_content(row), answer], sort_keys=True, default=str)),
             input_ids=ids[:limit],
             places=places,
             targets=following[places],
@@ -214,7 +214,8 @@ def reject_of(one: Scorable, reason: str) -> Reject:
     return Reject(source=one.row.source, line=one.row.line, id=one.id, reason=reason, row=row_content(one.row))
 
 
-def _hash(text: str) -> str:
+def text_hash(text: str) -> str:
+    """The hash by which a score table tells the text of a row."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -154,14 +154,8 @@ def _write_start(
     processes: PartialState,
 ) -> None:
     with folder.writing(str(folder.record)):
-        folder.write_record(
-            status="running",
-            error=None,
-            started=folder.read_record().get("started", provenance.now()),
-            command=provenance.command_line(),
-            versions=provenance.versions(),
-            git_revision=provenance.git_revision(),
-            device=provenance.device_name(model.device),
+        folder.write_start(
+            model.device,
             **_how_shared(processes),
             precision=precision_of(config),
             seed=config.seed,

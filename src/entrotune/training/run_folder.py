@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from safetensors import SafetensorError
 
+from entrotune import provenance
 from entrotune.errors import UserError
 from entrotune.files import atomic_write_json, atomic_write_text
 from entrotune.training.config import NOT_PART_OF_THE_RUN
@@ -166,6 +167,19 @@ class RunFolder:
         if self.writes:
             atomic_write_json(self.record, record)
         return record
+
+    def write_start(self, device: Any, **values: Any) -> dict[str, Any]:
+        """Update `run.json` for a run that begins or goes on: who started it, with what, on which device."""
+        return self.write_record(
+            status="running",
+            error=None,
+            started=self.read_record().get("started", provenance.now()),
+            command=provenance.command_line(),
+            versions=provenance.versions(),
+            git_revision=provenance.git_revision(),
+            device=provenance.device_name(device),
+            **values,
+        )
 
     def read_record(self) -> dict[str, Any]:
         """`run.json`, or nothing where there is none."""
