@@ -19,7 +19,7 @@ from entrotune.experiments.perplexity_record import Measured, differences, model
 from entrotune.scoring.identity import tokenizer_fingerprint
 from entrotune.scoring.perplexity.encoding import BOS, Encoded
 from entrotune.scoring.perplexity.job import Reader, Work, measure, reader, work_of
-from entrotune.scoring.perplexity.measured import passage_sums, row_sums
+from entrotune.scoring.perplexity.measured import Floats, Sums, passage_sums, row_sums
 from entrotune.scoring.perplexity.texts import Parts, Text, check_column, column, reject, texts_of
 from entrotune.scoring.perplexity.uses import Uses, anomalies_of, drift_of, kept, parse_date
 from entrotune.scoring.progress import Shown
@@ -145,7 +145,36 @@ def perplexity(
             f"rank, at_least, at_most, anomalies and drift are about rows, and {data} is one text; give text_unit "
             "line or paragraph, or a file of rows"
         )
-    record: dict[str, Any] = {
+    precision = _precision(precision, device)
+    record = _header(data, seed) | {
+        "data": {"source": rows.source, "format": rows.format, "text_unit": text_unit, **counts},
+        "options": {"precision": precision, "bos": bos, **dataclasses.asdict(parts)},
+    }
+    if dry_run:
+        plans = [_plan(one, own) for one, own in zip(readers, material.encoded, strict=True)]
+        return record | {"kind": "plan", "models": plans}
+    found = [
+        _measure(one, material, own, precision, device, batch_tokens, passage, progress)
+        for one, own in zip(readers, material.encoded, strict=True)
+    ]
+    record |= {
+        "units": "rows" if len(material.texts) > 1 else f"passages of {passage:,} characters",
+        "models": [model_record(one, seed=seed) for one in found],
+        "differences": differences(found, seed=seed),
+        "warnings": warnings_of(found),
+    }
+    used, z = _use(material, found[0].sums, uses, seed)
+    record |= used
+    all_rejects = [*rows.rejects, *rejects.found]
+    record["rejects"] = first_reasons(all_rejects) if all_rejects else None
+    record["seconds"] = round(time.perf_counter() - started, 1)
+    if folder is not None:
+        write_perplexity(folder, record, material.texts, found, uses, all_rejects, z)
+    return record
+
+
+def _header(data: str, seed: int) -> dict[str, Any]:
+    return {
         "schema_version": SCHEMA_VERSION,
         "kind": "perplexity",
         "title": f"Perplexity of {data}",
@@ -155,38 +184,7 @@ def perplexity(
         "git_revision": provenance.git_revision(),
         "conventions": CONVENTIONS,
         "seed": seed,
-        "data": {"source": rows.source, "format": rows.format, "text_unit": text_unit, **counts},
-        "options": {"precision": _precision(precision, device), "bos": bos, **dataclasses.asdict(parts)},
     }
-    if dry_run:
-        plans = [_plan(one, own) for one, own in zip(readers, material.encoded, strict=True)]
-        return record | {"kind": "plan", "models": plans}
-    found = [
-        _measure(one, material, own, _precision(precision, device), device, batch_tokens, passage, progress)
-        for one, own in zip(readers, material.encoded, strict=True)
-    ]
-    record |= {
-        "units": "rows" if len(material.texts) > 1 else f"passages of {passage:,} characters",
-        "models": [model_record(one, seed=seed) for one in found],
-        "differences": differences(found, seed=seed),
-        "warnings": warnings_of(found),
-    }
-    ids = [text.id for text in material.texts]
-    z = None
-    if uses.anomalies is not None:
-        record["anomalies"], z = anomalies_of(ids, found[0].sums, uses)
-    if uses.filters:
-        keeps = int(kept(found[0].sums.values(uses.by), uses).sum())
-        record["filter"] = {"by": by, "at_least": at_least, "at_most": at_most, "kept": keeps}
-        record["filter"]["dropped"] = len(ids) - keeps
-    if uses.drift is not None:
-        record["drift"] = drift_of(material.dates, found[0].sums, uses, seed=seed)
-    all_rejects = [*rows.rejects, *rejects.found]
-    record["rejects"] = first_reasons(all_rejects) if all_rejects else None
-    record["seconds"] = round(time.perf_counter() - started, 1)
-    if folder is not None:
-        write_perplexity(folder, record, material.texts, found, uses, all_rejects, z)
-    return record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,6 +275,22 @@ def _measure(
         device=described["device"],
         seconds=round(time.perf_counter() - began, 1),
     )
+
+
+def _use(material: _Material, sums: Sums, uses: Uses, seed: int) -> tuple[dict[str, Any], Floats | None]:
+    """What the first model's values are used for, and each row's robust z where anomalies are flagged."""
+    found: dict[str, Any] = {}
+    z = None
+    ids = [text.id for text in material.texts]
+    if uses.anomalies is not None:
+        found["anomalies"], z = anomalies_of(ids, sums, uses)
+    if uses.filters:
+        keeps = int(kept(sums.values(uses.by), uses).sum())
+        bounds = {"by": uses.by, "at_least": uses.at_least, "at_most": uses.at_most}
+        found["filter"] = bounds | {"kept": keeps, "dropped": len(ids) - keeps}
+    if uses.drift is not None:
+        found["drift"] = drift_of(material.dates, sums, uses, seed=seed)
+    return found, z
 
 
 def _plan(one: Reader, encoded: Sequence[Encoded]) -> dict[str, Any]:

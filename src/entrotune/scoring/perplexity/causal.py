@@ -15,9 +15,9 @@ from entrotune.kernels import row_statistics
 from entrotune.models import backbone, evaluation_mode, find_head
 from entrotune.scoring.batches import batches
 from entrotune.scoring.perplexity.encoding import Encoded
+from entrotune.scoring.perplexity.measured import Floats
 from entrotune.scoring.perplexity.windows import Window, sliding_windows
 
-Floats = NDArray[np.float64]
 Advance = Callable[[int], None]
 
 

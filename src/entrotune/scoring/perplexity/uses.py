@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from entrotune.data.rejects import RowError
 from entrotune.errors import UserError
 from entrotune.measures import bootstrap_slope, verdict
-from entrotune.scoring.perplexity.measured import Sums
+from entrotune.scoring.perplexity.measured import Floats, Sums
 
-Floats = NDArray[np.float64]
 BY = ("perplexity", "bits_per_byte")
 RANKS = ("low", "high")
 PERIODS = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d"}
