@@ -26,6 +26,8 @@ def compiled(objective: str, softcap: float | None) -> Any:
     """The kernel of an objective, for rows of Llama 3's vocabulary in bfloat16."""
     hidden, weight = (torch.empty(size, 64, dtype=torch.bfloat16, device="meta") for size in (1, 128256))
     stream = Stream(hidden, weight, None, Head(1.0, softcap))
+    terms = Objective(objective).terms
+    by_row = torch.empty(len(terms), 1, device="meta") if Objective(objective).names else None
     plan = Plan(
         Objective(objective),
         hidden_grad=True,
@@ -35,9 +37,10 @@ def compiled(objective: str, softcap: float | None) -> Any:
         logits_dtype=torch.bfloat16,
         chunk_bytes=None,
         device=torch.device("cuda"),
+        weights=by_row,
     )
     rows = TritonRows(plan, stream, stream if plan.objective.needs.reference else None, 128)
-    return built(row_kernel, rows.options, "bf16", terms=len(plan.objective.parts))
+    return built(row_kernel, rows.options, "bf16", weights="*fp32" if plan.objective.names else ("fp32",) * len(terms))
 
 
 def statistics(softcap: float | None) -> Any:
@@ -46,15 +49,15 @@ def statistics(softcap: float | None) -> Any:
     return built(statistics_kernel, options, "fp32")
 
 
-def built(kernel: Any, options: dict[str, Any], precision: str, *, terms: int = 0) -> Any:
-    """Machine code of a kernel for logits of a precision, and an objective of so many terms."""
+def built(kernel: Any, options: dict[str, Any], precision: str, *, weights: Any = None) -> Any:
+    """Machine code of a kernel for logits of a precision, and an objective whose weights are of these types."""
     launch = {name: value for name, value in options.items() if name not in kernel.arg_names}
     options = {name: value for name, value in options.items() if name in kernel.arg_names}
     names = kernel.arg_names
     types = dict.fromkeys(names, "fp32")
     types |= {name: "i32" for name in names if name.endswith("stride") or name == "vocabulary"}
     types |= {name: f"*{precision}" for name in names if name in POINTERS}
-    types |= {"weights": ("fp32",) * terms} if terms else {}
+    types |= {"weights": weights} if weights else {}
     types |= {"targets": "*i64", "stats": "*fp32"} | ({"above": "*i32"} if "above" in names else {})
     types |= dict.fromkeys(options, "constexpr")
     aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if types[name][0] in "*i"}

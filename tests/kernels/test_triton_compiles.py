@@ -10,6 +10,7 @@ import pytest
 OBJECTIVES = [
     "ce",
     "ce - 0.1*entropy",
+    "ce - alpha*entropy",  # a weight of its own for each row
     "gem(beta=0.7)",
     "gem(beta=0.7, h=logsigmoid)",
     "ce + 0.05*kl(ref)",

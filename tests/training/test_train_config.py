@@ -34,6 +34,13 @@ def test_positive_numbers(name: str, value: Any) -> None:
         TrainConfig(data="x", **{name: value})
 
 
+@pytest.mark.parametrize("value", [0, -5, float("nan"), float("inf"), "5", True])
+def test_noise(value: Any) -> None:
+    with pytest.raises(UserError, match=f"^neftune_noise_alpha must be a number above 0 or nothing, not {value!r}$"):
+        TrainConfig(data="x", neftune_noise_alpha=value)
+    assert TrainConfig(data="x").neftune_noise_alpha is None
+
+
 @pytest.mark.parametrize("value", [-0.1, 1.0, float("nan"), float("inf"), None, "0"])
 @pytest.mark.parametrize("name", ["warmup", "weight_decay", "lora_dropout"])
 def test_shares(name: str, value: Any) -> None:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from entrotune.data.examples import IGNORED, EncodedSet, Example
@@ -85,7 +85,7 @@ class _Encoder:
             content = draft.content
             try:
                 if isinstance(content, Rendered):
-                    content = self._labelled(draft.id, content, tokens[index])
+                    content = self._labelled(draft, content, tokens[index])
                 yield self._fitted(content)
             except RowError as error:
                 self._reject(draft.id, draft.row, draft.answer, error)
@@ -142,7 +142,7 @@ class _Encoder:
             raise RowError(f"out of range: token {largest}, but the tokenizer's vocabulary ends at {size - 1}")
         return Example(row.id, row.input_ids, (IGNORED, *labels[1:]))
 
-    def _labelled(self, id: str, rendered: Rendered, tokens: Tokens) -> Example:
+    def _labelled(self, draft: _Draft, rendered: Rendered, tokens: Tokens) -> Example:
         ids = list(tokens.input_ids)
         labels = [IGNORED] * len(ids)
         starts, ends = [start for start, _ in tokens.offsets], [end for _, end in tokens.offsets]
@@ -153,7 +153,8 @@ class _Encoder:
         if rendered.needs_eos and eos is not None and ids[-1:] != [eos]:
             ids.append(eos)
             labels.append(eos)
-        return Example(id, tuple(ids), (IGNORED, *labels[1:]))
+        answer_of = draft.row.id if draft.row.id != draft.id else None
+        return Example(draft.id, tuple(ids), (IGNORED, *labels[1:]), answer_of)
 
     def _fitted(self, example: Example) -> Example:
         """Check the length and that something is left to learn; cut where that was asked for."""
@@ -161,7 +162,8 @@ class _Encoder:
         if length > self.max_length:
             if not self.truncate:
                 raise RowError(f"longer than the limit: {length} tokens > {self.max_length}")
-            example = Example(example.id, example.input_ids[: self.max_length], example.labels[: self.max_length])
+            ids, labels = example.input_ids[: self.max_length], example.labels[: self.max_length]
+            example = replace(example, input_ids=ids, labels=labels)
         if not example.supervised_tokens:
             cut = f" among the first {self.max_length} of {length}" if length > self.max_length else ""
             raise RowError(f"no supervised token: nothing to learn{cut}")

@@ -19,12 +19,18 @@ class Example:
     """One sequence. `labels` has the length of `input_ids` and is not shifted: a supervised token has itself as label.
 
     The first label is always ignored: nothing predicts the first token, and in a packed batch the text before it
-    would.
+    would. `answer_of` is the id of the row where the example is one of its several answers.
     """
 
     id: str
     input_ids: tuple[int, ...]
     labels: tuple[int, ...]
+    answer_of: str | None = None
+
+    @property
+    def row_id(self) -> str:
+        """The id of the row it comes from."""
+        return self.id if self.answer_of is None else self.answer_of
 
     @property
     def supervised_tokens(self) -> int:

@@ -1,5 +1,7 @@
 """The formats of rows: which columns each needs, how one is recognised, and how columns are renamed."""
 
+import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +13,16 @@ from entrotune.data.table_files import structured_cell
 from entrotune.errors import UserError
 
 Columns = Mapping[str, str | Sequence[str]]
-"""Our name of a column → its name in the file; several names are joined by a line end."""
+"""Our name of a column → its name in the file; several names are joined by a line end.
+
+A name may be a way into a column (`answers.text`, `instances.0.output`), or a place in a table without a header (`#2`).
+"""
 
 ANY_FORMAT = frozenset({"id", "references", "checker"})
+# Columns that hold one text: what is mapped to them may be a number or a list of texts.
+_TEXTS = frozenset({"prompt", "completion", "instruction", "input", "output", "text"})
+_PLACE = re.compile(r"#[1-9]\d*")
+_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,38 @@ def mapped_names(columns: Columns, name: str) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
+def has_header(columns: Columns) -> bool:
+    """Whether a table has a header: it has none where its columns are told by their places, `#1`, `#2`.
+
+    Raises:
+        UserError: some are told by place and others by name.
+    """
+    names = [file_name for name in columns for file_name in mapped_names(columns, name)]
+    places = [name for name in names if _PLACE.fullmatch(name)]
+    if places and len(places) < len(names):
+        named = next(name for name in names if name not in places)
+        raise UserError(
+            f"columns names {places[0]!r} by its place, as in a table without a header, and {named!r} by its name; "
+            "use one of the two"
+        )
+    return not places
+
+
+def _value_at(content: Mapping[str, Any], name: str) -> Any:
+    """The value of a column, or of a way into one; `_ABSENT` where there is none."""
+    if name in content:
+        return content[name]
+    found: Any = content
+    for step in name.split("."):
+        if isinstance(found, list) and step.isdecimal() and int(step) < len(found):
+            found = found[int(step)]
+        elif isinstance(found, dict) and step in found:
+            found = found[step]
+        else:
+            return _ABSENT
+    return found
+
+
 def canonical_fields(record: Record, columns: Columns) -> tuple[dict[str, Any], dict[str, Any]]:
     """Split a record into our columns, after renaming, and the extra ones.
 
@@ -70,10 +111,11 @@ def canonical_fields(record: Record, columns: Columns) -> tuple[dict[str, Any], 
     """
     content = record.content
     used = {file_name for name in columns for file_name in mapped_names(columns, name)}
-    missing = sorted(used - content.keys())
+    values = {file_name: _value_at(content, file_name) for file_name in used}
+    missing = sorted(file_name for file_name, value in values.items() if value is _ABSENT)
     if missing:
         raise RowError(f"missing column: {missing[0]}")
-    fields = {name: _joined([content[file_name] for file_name in mapped_names(columns, name)]) for name in columns}
+    fields = {name: _mapped([values[file_name] for file_name in mapped_names(columns, name)], name) for name in columns}
     fields |= {name: content[name] for name in CANONICAL - fields.keys() - used if name in content}
     if record.cells:
         fields = {name: structured_cell(name, value) for name, value in fields.items()}
@@ -81,13 +123,37 @@ def canonical_fields(record: Record, columns: Columns) -> tuple[dict[str, Any], 
     return fields, extra
 
 
-def _joined(values: list[Any]) -> Any:
-    if len(values) == 1:
+def _mapped(values: list[Any], name: str) -> Any:
+    """What is mapped to our column: a text for columns of texts, where it can be one, else the value itself."""
+    if name not in _TEXTS and len(values) == 1:
         return values[0]
-    for value in values:
-        if not isinstance(value, str):
-            raise RowError(f"wrong type: only columns of text can be joined, got {type(value).__name__}")
-    return "\n".join(value for value in values if value.strip())
+    texts = [_as_text(value) for value in values]
+    for value, text in zip(values, texts, strict=True):
+        if text is None and len(values) > 1:
+            raise RowError(f"wrong type: only texts, numbers and lists of texts can be joined, got {_kind(value)}")
+    if len(values) == 1:
+        return values[0] if texts[0] is None else texts[0]
+    return "\n".join(text for text in texts if text and text.strip())
+
+
+def _as_text(value: Any) -> str | None:
+    """A text, a number as it is written, or a list of texts as lines; None for what is none of these."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        return number_text(value)
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return "\n".join(item for item in value if item.strip())
+    return None
+
+
+def number_text(value: float) -> str:
+    """A finite number without a point where it is whole: 51.0 → `51`."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
 
 
 def has_columns(record: Record) -> bool:
@@ -105,7 +171,7 @@ def choose_format(sample: Sequence[Record], *, format: str, columns: Columns, so
     present = list(dict.fromkeys(str(name) for content in records for name in content))
     for name in columns:
         for file_name in mapped_names(columns, name):
-            if records and file_name not in present:
+            if records and all(_value_at(content, file_name) is _ABSENT for content in records):
                 raise UserError(f"{source} has no column {file_name!r} (for {name}); it has {_listed(present)}")
     if format != "auto":
         _check_asked(format, records, present, columns, source)

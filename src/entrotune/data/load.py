@@ -5,7 +5,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from entrotune.data.formats import FORMATS, Columns, canonical_fields, check_columns, choose_format, has_columns
+from entrotune.data.formats import (
+    FORMATS,
+    Columns,
+    canonical_fields,
+    check_columns,
+    choose_format,
+    has_columns,
+    has_header,
+)
 from entrotune.data.parse import parse_fields, parse_id
 from entrotune.data.records import Record
 from entrotune.data.rejects import Reject, Rejects, RowError, first_reasons
@@ -43,7 +51,8 @@ def load_rows(
         format: `messages`, `sharegpt`, `prompt_completion`, `alpaca`, `text`, `pretokenised`, `answers` (several a
             prompt), `prompt` (evaluation only), or `auto`: the one that most of the first 100 records have.
         columns: our name of a column → its name in the file, such as `{"prompt": "question"}`; several names are
-            joined by line ends.
+            joined by line ends. A name may be a way into a column (`answers.text`) or, in a table without a header,
+            a place (`#2`). A number or a list of texts that is mapped to a column of texts becomes a text.
         on_bad_row: `skip` keeps bad rows in `rejects`, `stop` raises at the first.
         limit: stop after so many usable rows.
         split: the split of a data set from the hub.
@@ -84,7 +93,8 @@ def open_rows(
     check_columns(columns)
     if limit is not None and limit < 1:
         raise UserError(f"limit is {limit}; expected at least 1 row")
-    records = open_source(str(source), split=split, limit=limit, text_unit=text_unit)
+    header = has_header(columns)
+    records = open_source(str(source), split=split, limit=limit, text_unit=text_unit, header=header)
     sample = _sample(records)
     chosen = choose_format(sample, format=format, columns=columns, source=str(source))
     return itertools.chain(sample, records), Loader(chosen, columns, places)

@@ -4,9 +4,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from entrotune.data.formats import number_text
 from entrotune.data.records import is_unicode
 from entrotune.data.rejects import RowError
 from entrotune.data.rows import Message
+from entrotune.measures import last_number
 
 ROLES = {
     "system": "system",
@@ -158,17 +160,27 @@ def _references(value: Any) -> tuple[str, ...]:
 
 
 def _reference(value: Any, name: str) -> str:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        return str(int(value) if isinstance(value, float) and value.is_integer() else value)
-    return _text(value, name)
+    if isinstance(value, dict) and _answer_text(value) is not None:
+        value = _answer_text(value)
+    return number_text(value) if _is_number(value) else _text(value, name)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _checker(value: Any) -> Mapping[str, Any] | None:
+    """A checker as it stands; a number, or a text that holds one, stands for the numeric checker of this number."""
     if value is None or value == "":
         return None
-    if not isinstance(value, dict):
-        raise RowError(f"wrong type: checker is {_type_of(value)}, expected an object")
-    return value
+    if isinstance(value, dict):
+        return value
+    if _is_number(value):
+        return {"kind": "numeric", "answer": value}
+    number = last_number(value) if isinstance(value, str) else None
+    if number is not None:
+        return {"kind": "numeric", "answer": str(number)}
+    raise RowError(f"wrong type: checker is {_type_of(value)}, expected an object, a number or a text with a number")
 
 
 def _given(fields: Fields, name: str) -> Any:

@@ -23,8 +23,13 @@ READERS: dict[str, Callable[..., Iterator[Record]]] = {
 }
 
 
-def open_source(source: str, *, split: str, limit: int | None, text_unit: str = "line") -> Iterator[Record]:
+def open_source(
+    source: str, *, split: str, limit: int | None, text_unit: str = "line", header: bool = True
+) -> Iterator[Record]:
     """Return the records of a source: an embedded data set by name, a path that exists, or else a hub id.
+
+    Args:
+        header: whether CSV and TSV files begin with the names of their columns.
 
     Raises:
         UserError: there is no such file or data set, or no reader for the file.
@@ -35,9 +40,9 @@ def open_source(source: str, *, split: str, limit: int | None, text_unit: str = 
         raise UserError(f"the data source is empty; expected {_expected()}, a hub id or {_embedded()}")
     path = Path(source).expanduser()
     if path.is_dir():
-        return _read_folder(path, text_unit)
+        return _read_folder(path, text_unit, header)
     if path.exists():
-        return _read_file(path, text_unit)
+        return _read_file(path, text_unit, header)
     if (
         path.suffix.lower() in READERS
         or source.startswith((".", "/", "~"))
@@ -64,17 +69,22 @@ def data_files(path: Path) -> list[Path]:
     return [file for file in files if file.suffix.lower() != TEXT] or files
 
 
-def _read_folder(folder: Path, text_unit: str) -> Iterator[Record]:
+def _read_folder(folder: Path, text_unit: str, header: bool) -> Iterator[Record]:
     for path in data_files(folder):
-        yield from _read_file(path, text_unit)
+        yield from _read_file(path, text_unit, header)
 
 
-def _read_file(path: Path, text_unit: str) -> Iterator[Record]:
+def _read_file(path: Path, text_unit: str, header: bool) -> Iterator[Record]:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise UserError(f"{path} has no ending that is known; expected {_expected()}")
     try:
-        yield from reader(path, unit=text_unit) if reader is read_text else reader(path)
+        if reader is read_text:
+            yield from reader(path, unit=text_unit)
+        elif reader in (read_csv, read_tsv):
+            yield from reader(path, header=header)
+        else:
+            yield from reader(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
 

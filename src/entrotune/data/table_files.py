@@ -14,23 +14,27 @@ _STRUCTURED = frozenset(
 )
 
 
-def read_csv(path: Path) -> Iterator[Record]:
-    """Yield the records of a comma-separated file with a header; quoted cells may hold commas and line ends."""
-    return _read_cells(path, {"delimiter": ",", "strict": True})
+def read_csv(path: Path, *, header: bool = True) -> Iterator[Record]:
+    """Yield the records of a comma-separated file; quoted cells may hold commas and line ends.
+
+    Args:
+        header: whether the first line has the names of the columns; else they are called `#1`, `#2`, …
+    """
+    return _read_cells(path, {"delimiter": ",", "strict": True}, header)
 
 
-def read_tsv(path: Path) -> Iterator[Record]:
-    """Yield the records of a tab-separated file with a header; quotation marks are ordinary characters in it."""
-    return _read_cells(path, {"delimiter": "\t", "quoting": csv.QUOTE_NONE})
+def read_tsv(path: Path, *, header: bool = True) -> Iterator[Record]:
+    """Yield the records of a tab-separated file, as `read_csv`; quotation marks are ordinary characters in it."""
+    return _read_cells(path, {"delimiter": "\t", "quoting": csv.QUOTE_NONE}, header)
 
 
-def _read_cells(path: Path, dialect: dict[str, object]) -> Iterator[Record]:
+def _read_cells(path: Path, dialect: dict[str, object], has_header: bool) -> Iterator[Record]:
     # The csv module's limit of 131,072 characters a cell belongs to the process; documents are longer, so it is raised.
     csv.field_size_limit(_LONGEST_CELL)
     # Bytes that are not UTF-8 become lone surrogates: the record that holds them is found after parsing.
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file, **dialect)  # type: ignore[arg-type]  # a dialect given as keywords
-        header = _header(path, reader)
+        header = _header(path, reader) if has_header else []
         while True:
             line = reader.line_num + 1
             try:
@@ -41,6 +45,7 @@ def _read_cells(path: Path, dialect: dict[str, object]) -> Iterator[Record]:
                 yield Record(str(path), line, None, f"invalid CSV: {error}")
                 continue
             if cells:
+                header = header or [f"#{place}" for place in range(1, len(cells) + 1)]
                 yield _cells_record(str(path), line, header, cells)
 
 

@@ -1,6 +1,6 @@
 """The fused linear objective: chunks of tokens through one buffer, the gradient formed in the forward pass.
 
-Shapes: M supervised tokens, C tokens of a chunk, D width, V vocabulary.
+Shapes: M supervised tokens, C tokens of a chunk, T terms, D width, V vocabulary.
 """
 
 from typing import Any, Protocol
@@ -21,11 +21,18 @@ class RowKernel(Protocol):
     """What a backend does with the rows of a chunk."""
 
     def __call__(
-        self, products_CV: Tensor, reference_CV: Tensor | None, targets_C: Tensor, stats: Tensor, grad_CV: Tensor
+        self,
+        products_CV: Tensor,
+        reference_CV: Tensor | None,
+        targets_C: Tensor,
+        weights_TC: Tensor | None,
+        stats: Tensor,
+        grad_CV: Tensor,
     ) -> None:
         """Turn products hidden · weightᵀ into statistics [6, C] and, where wanted, the gradient with respect to them.
 
-        The products are overwritten; `grad_CV` may be the same buffer.
+        The products are overwritten; `grad_CV` may be the same buffer. `weights_TC` are those of the terms in each row,
+        where rows do not share them.
         """
 
 
@@ -95,7 +102,8 @@ def _run(
         other = None
         if reference is not None and other_CV is not None and other_VE is not None:
             other = product(reference.hidden[part].to(plan.product_dtype), other_VE.T, other_CV[:count])
-        rows(products, other, targets[part], stats[:, part], grad_CV[:count])
+        weights = None if plan.weights is None else plan.weights[:, part]
+        rows(products, other, targets[part], weights, stats[:, part], grad_CV[:count])
         sums.add(part, grad_CV[:count], hidden_CD, head_VD)
     return stats, [sums.hidden, sums.weight, sums.bias]
 

@@ -1,5 +1,6 @@
 """`linear_objective`: any objective of hidden states and a head, without the logits ever existing in full."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from entrotune.kernels.eager import eager
 from entrotune.kernels.plan import Head, Plan, Stream
 from entrotune.kernels.torch_rows import TorchRows
 from entrotune.kernels.triton_backend import triton_rows, triton_runs
-from entrotune.objectives import Objective, RowStats, Term
+from entrotune.objectives import Objective, RowStats, Term, row_weights
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def linear_objective(
     targets: Tensor,
     objective: Objective | Term | str,
     *,
+    coefficients: Mapping[str, float | Tensor] | None = None,
     num_items: int | Tensor | None = None,
     ignore_index: int = -100,
     bias: Tensor | None = None,
@@ -68,6 +70,7 @@ def linear_objective(
             hooks, as `EntropicTrainer` does.
         targets: [...], token ids, `ignore_index` where there is nothing to learn.
         objective: an `Objective`, a term or text such as `"ce - 0.1*entropy"`.
+        coefficients: for each name in the objective a number, or one for each target, [...]: tokens need not share it.
         num_items: what to divide the sum by, so that any split into micro-batches and ranks adds up to the same
             loss; by default the number of supervised tokens of this call (at least 1).
         ignore_index: the target that marks a position as not supervised.
@@ -91,8 +94,7 @@ def linear_objective(
         ValueError: shapes, dtypes, targets, scale, reference or backend do not fit. On CUDA a target outside the
             vocabulary is found by the device, as in PyTorch's own losses.
     """
-    objective = Objective(objective)
-    objective.check_values()
+    objective = _with_numbers(Objective(objective), coefficients)
     objective.check_reference(reference is not None, "reference")
     weight, bias = _whole(weight), None if bias is None else _whole(bias)
     head = Head(logit_scale, softcap, temperature)
@@ -102,13 +104,14 @@ def linear_objective(
     stream, targets_M = Stream(kept.of(hidden), weight, bias, head), kept.of(targets)
     other = None if reference is None else _reference_stream(reference, kept, targets, weight.shape[0], temperature)
     check_targets(targets_M, weight.shape[0])
+    weights_TM = _row_weights(objective, coefficients, kept, stream) if objective.names else None
     if backend == "reference":
         other_logits = None if other is None else _logits(other)
         loss, stats = objective.from_logits(
-            _logits(stream), targets_M, reference_logits=other_logits, num_items=num_items
+            _logits(stream), targets_M, reference_logits=other_logits, weights=weights_TM, num_items=num_items
         )
         return loss, stats.placed(mask)
-    plan = _plan(stream, objective, logits_dtype, chunk_bytes)
+    plan = _plan(stream, objective, weights_TM, logits_dtype, chunk_bytes)
     total, loss_M, rows = fused_linear_objective(stream, other, targets_M, plan, _rows_of(backend, plan))
     count = max(1, targets_M.numel()) if num_items is None else num_items
     return total / count, RowStats.scatter(rows, loss_M, mask)
@@ -120,7 +123,7 @@ class _Kept:
     def __init__(self, mask: Tensor) -> None:
         self.index = mask.view(-1).nonzero().view(-1)
         self.all = self.index.numel() == mask.numel()
-        self.dims = mask.dim()
+        self.shape, self.dims = mask.shape, mask.dim()
 
     def of(self, values: Tensor) -> Tensor:
         """[..., *rest] → [M, *rest]."""
@@ -150,7 +153,41 @@ def _reference_stream(
     return Stream(kept.of(reference.hidden.detach()), weight.detach(), None if bias is None else bias.detach(), head)
 
 
-def _plan(stream: Stream, objective: Objective, logits_dtype: torch.dtype | None, chunk_bytes: int | None) -> Plan:
+def _with_numbers(objective: Objective, coefficients: Mapping[str, float | Tensor] | None) -> Objective:
+    """The objective with its numbers, where all rows share them; else with the names that rows have values for."""
+    if coefficients is None:
+        objective.check_values()
+    elif not any(isinstance(value, Tensor) for value in coefficients.values()):
+        return objective.with_coefficients(coefficients)  # type: ignore[arg-type]
+    return objective
+
+
+def _row_weights(
+    objective: Objective, coefficients: Mapping[str, float | Tensor] | None, kept: _Kept, stream: Stream
+) -> Tensor:
+    """The weight of each term in each supervised row, [T, M]."""
+    shape = kept.shape
+    for name, value in (coefficients or {}).items():
+        if isinstance(value, Tensor) and value.shape != shape:
+            raise UserError(
+                f"the coefficient {name} {tuple(value.shape)} needs the shape {tuple(shape)} of the targets"
+            )
+    dtype = torch.float64 if stream.weight.dtype == torch.float64 else torch.float32
+    like = torch.empty(stream.hidden.shape[0], dtype=dtype, device=stream.hidden.device)
+    values = {
+        name: kept.of(value).to(like) if isinstance(value, Tensor) else value
+        for name, value in (coefficients or {}).items()
+    }
+    return row_weights(objective, values, like)
+
+
+def _plan(
+    stream: Stream,
+    objective: Objective,
+    weights: Tensor | None,
+    logits_dtype: torch.dtype | None,
+    chunk_bytes: int | None,
+) -> Plan:
     grad = torch.is_grad_enabled()
     dtype = _product_dtype(stream.hidden, stream.weight)
     logits_dtype = logits_dtype or dtype
@@ -165,6 +202,7 @@ def _plan(stream: Stream, objective: Objective, logits_dtype: torch.dtype | None
         logits_dtype=logits_dtype,
         chunk_bytes=chunk_bytes,
         device=stream.hidden.device,
+        weights=weights,
     )
 
 

@@ -48,6 +48,7 @@ class Plan:
         logits_dtype: of the logits that the statistics see.
         chunk_bytes: memory for the logits of a chunk; None for the default of the device.
         device: where all tensors are.
+        weights: [terms, M], of each row in place of the objective's coefficients; None where rows share them.
     """
 
     objective: Objective
@@ -58,6 +59,7 @@ class Plan:
     logits_dtype: torch.dtype
     chunk_bytes: int | None
     device: torch.device
+    weights: Tensor | None = None
 
     @property
     def any_grad(self) -> bool:

@@ -98,11 +98,15 @@ class RowPass:
             found["weighted_gap"] = dot(qw, u, work) / mass - gap * weighted
         return found
 
-    def gradient(self, rows: Rows, targets_B: Tensor, out: Tensor) -> None:
-        """Write ∂(objective)/∂(logits) of the block that `statistics` saw last into `out`, [B, V]."""
+    def gradient(self, rows: Rows, targets_B: Tensor, out: Tensor, weights: Tensor | None = None) -> None:
+        """Write ∂(objective)/∂(logits) of the block that `statistics` saw last into `out`, [B, V].
+
+        Args:
+            weights: [terms, B], where rows do not share the objective's coefficients.
+        """
         count = targets_B.shape[0]
         u, grad, eu = (buffer[:count] for buffer in self.buffers[:3])
-        s = self.objective.coefficients(rows)
+        s = self.objective.coefficients(rows, weights)
         self._spread(s, rows, u, grad, eu)
         if present(s.b) or present(s.bw):
             inverse = torch.exp(-rows.tempered_log_mass)

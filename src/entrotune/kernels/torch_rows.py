@@ -1,6 +1,6 @@
 """The rows of a chunk in plain PyTorch, on any device.
 
-Shapes: C rows of the chunk, B rows of a block, V vocabulary.
+Shapes: C rows of the chunk, B rows of a block, T terms, V vocabulary.
 """
 
 import torch
@@ -37,16 +37,29 @@ class TorchRows:
         return 0 if plan.device.type == "cpu" else on_gpu
 
     def __call__(
-        self, products_CV: Tensor, reference_CV: Tensor | None, targets_C: Tensor, stats: Tensor, grad_CV: Tensor
+        self,
+        products_CV: Tensor,
+        reference_CV: Tensor | None,
+        targets_C: Tensor,
+        weights_TC: Tensor | None,
+        stats: Tensor,
+        grad_CV: Tensor,
     ) -> None:
         """Statistics [6, C] and the gradient with respect to the products, which are overwritten."""
         for low in range(0, products_CV.shape[0], self.block):
             rows = slice(low, low + self.block)
             other = None if reference_CV is None else reference_CV[rows]
-            self._block(products_CV[rows], other, targets_C[rows], stats[:, rows], grad_CV[rows])
+            weights = None if weights_TC is None else weights_TC[:, rows]
+            self._block(products_CV[rows], other, targets_C[rows], weights, stats[:, rows], grad_CV[rows])
 
     def _block(
-        self, logits_BV: Tensor, reference_BV: Tensor | None, targets_B: Tensor, stats: Tensor, grad_BV: Tensor
+        self,
+        logits_BV: Tensor,
+        reference_BV: Tensor | None,
+        targets_B: Tensor,
+        weights_TB: Tensor | None,
+        stats: Tensor,
+        grad_BV: Tensor,
     ) -> None:
         head = self.stream.head
         slope = to_logits(logits_BV, self.stream.bias, head, with_slope=self.plan.any_grad)
@@ -54,16 +67,16 @@ class TorchRows:
             assert self.reference is not None
             to_logits(reference_BV, self.reference.bias, self.reference.head)
         rows = self.row_pass.statistics(logits_BV, targets_B, reference_BV)
-        torch.stack(_kept(self.plan, rows), out=stats)
+        value = self.plan.objective.value(rows, weights_TB)
+        torch.stack(_kept(value, rows), out=stats)
         if not self.plan.any_grad:
             return
-        self.row_pass.gradient(rows, targets_B, grad_BV)
+        self.row_pass.gradient(rows, targets_B, grad_BV, weights_TB)
         if slope is not None:
             grad_BV.mul_(slope)
         if head.scale != head.temperature:
             grad_BV.mul_(head.scale / head.temperature)
 
 
-def _kept(plan: Plan, rows: Rows) -> list[Tensor]:
-    value = plan.objective.value(rows)
+def _kept(value: Tensor, rows: Rows) -> list[Tensor]:
     return [value, rows.max_logit, rows.log_mass, rows.target_gap, rows.entropy, rows.varentropy]

@@ -78,6 +78,7 @@ def row_kernel(
     power,
     weights,
     SCALARS: tl.constexpr,
+    ROW_WEIGHTS: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_CAP: tl.constexpr,
     HAS_SCALE: tl.constexpr,
@@ -108,11 +109,14 @@ def row_kernel(
     """Statistics of a row into `stats`, and its gradient with respect to the products into `grads`.
 
     `inverse` is 1 / the temperature of the logits, `inverse_tempered` 1 / that of q, `inverse_pair` 1 / that of the
-    comparison with the reference. P is p, or q where PAIR_TEMPERED. `weights` are those of the objective's terms.
+    comparison with the reference. P is p, or q where PAIR_TEMPERED. `weights` are those of the objective's terms: a
+    tuple, or where to find ROW_WEIGHTS of them a row.
     """
     row = tl.program_id(0).to(tl.int64)
     products += row * row_stride
     grads += row * grad_stride
+    if ROW_WEIGHTS > 0:
+        weights += row * ROW_WEIGHTS
     reference += row * reference_stride
     lanes = tl.arange(0, BLOCK)
     target = tl.load(targets + row)

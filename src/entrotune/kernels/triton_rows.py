@@ -1,6 +1,6 @@
 """The rows of a chunk by one Triton kernel.
 
-Shapes: C rows of the chunk, V vocabulary.
+Shapes: C rows of the chunk, T terms, V vocabulary.
 """
 
 import contextlib
@@ -34,11 +34,13 @@ class TritonRows:
     def __init__(self, plan: Plan, stream: Stream, reference: Stream | None, chunk: int) -> None:
         vocabulary, needs = stream.weight.shape[0], plan.objective.needs
         self.stream, self.reference = stream, reference
-        scalars = compile_scalars(tuple(term for _, term in plan.objective.parts), vocabulary)
+        terms, by_row = plan.objective.terms, plan.weights is not None
+        scalars = compile_scalars(terms, vocabulary, by_row=by_row)
         used = scalars.used
         pair = needs.reference_temperature or 1.0
         self.options: dict[str, Any] = {
             "SCALARS": scalars.function,
+            "ROW_WEIGHTS": len(terms) if by_row else 0,
             "HAS_BIAS": stream.bias is not None,
             "HAS_CAP": stream.head.softcap is not None,
             "HAS_SCALE": stream.head.scale != stream.head.temperature,
@@ -67,8 +69,8 @@ class TritonRows:
             1 / pair,
             needs.mixture or 0.0,
             needs.power or 0.0,
-            tuple(weight for weight, _ in plan.objective.parts),
         )
+        self.weights = tuple(weight for weight, _ in plan.objective.parts)
 
     @staticmethod
     def beside(plan: Plan) -> int:
@@ -76,7 +78,13 @@ class TritonRows:
         return 0
 
     def __call__(
-        self, products_CV: Tensor, reference_CV: Tensor | None, targets_C: Tensor, stats: Tensor, grad_CV: Tensor
+        self,
+        products_CV: Tensor,
+        reference_CV: Tensor | None,
+        targets_C: Tensor,
+        weights_TC: Tensor | None,
+        stats: Tensor,
+        grad_CV: Tensor,
     ) -> None:
         """Statistics [6, C] and, where wanted, the gradient with respect to the products."""
         head, other = self.stream.head, self.reference
@@ -103,6 +111,7 @@ class TritonRows:
                 1.0 if other is None else other.head.scale,
                 1.0 if other is None else other.head.softcap or 1.0,
                 *self.numbers,
+                self.weights if weights_TC is None else weights_TC.T.contiguous(),
                 **self.options,
             )
 

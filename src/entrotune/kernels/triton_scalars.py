@@ -2,7 +2,8 @@
 
 Terms are written once, with PyTorch operations on [N] vectors. Here they are traced with one symbol a statistic, and
 the trace is written down as a function of scalars, so that one kernel can take statistics, know its coefficients and
-write the gradient. What the terms are multiplied with is an argument too: weights that change every step compile once.
+write the gradient. What the terms are multiplied with is an argument too: weights that change every step compile once,
+and rows may have their own.
 """
 
 import functools
@@ -32,7 +33,7 @@ class Scalars:
     """Compiled terms.
 
     Attributes:
-        function: a Triton device function of `INPUTS` and a tuple, the weight of each term, that returns `OUTPUTS`.
+        function: a Triton device function of `INPUTS` and the weight of each term, that returns `OUTPUTS`.
         used: the scalars of the gradient that are anything but 0.
     """
 
@@ -41,8 +42,10 @@ class Scalars:
 
 
 @functools.lru_cache(maxsize=256)
-def compile_scalars(terms: tuple[Term, ...], vocabulary: int) -> Scalars:
+def compile_scalars(terms: tuple[Term, ...], vocabulary: int, *, by_row: bool = False) -> Scalars:
     """Trace the weighted sum of `terms` for rows of `vocabulary` logits.
+
+    The weights are a tuple, or in memory where they go `by_row`.
 
     Raises:
         UserError: a term uses an operation that the trace has no translation for.
@@ -52,7 +55,8 @@ def compile_scalars(terms: tuple[Term, ...], vocabulary: int) -> Scalars:
     symbols = {name: fx.Proxy(graph.placeholder(name), tracer) for name in INPUTS}
     weights = [fx.Proxy(graph.placeholder(f"{WEIGHTS}_{index}"), tracer) for index in range(len(terms))]
     rows = Rows(vocabulary=vocabulary, **symbols)  # type: ignore[arg-type]
-    lines = [f"    {_operand(weight.node)} = {WEIGHTS}[{index}]" for index, weight in enumerate(weights)]
+    read = f"tl.load({WEIGHTS} + {{}})" if by_row else f"{WEIGHTS}[{{}}]"
+    lines = [f"    {_operand(weight.node)} = {read.format(index)}" for index, weight in enumerate(weights)]
     try:
         traced = _weighted_sum(terms, weights, rows)
         nodes = [node for node in graph.nodes if node.op != "placeholder"]

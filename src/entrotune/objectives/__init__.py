@@ -1,9 +1,12 @@
 """What is minimised: terms, and the algebra that joins them into objectives."""
 
 from entrotune.objectives import terms
+from entrotune.objectives.balance import Balance, equal_norm_weights, min_norm_weights
+from entrotune.objectives.groups import GroupedObjective, Groups
 from entrotune.objectives.named import NamedCoefficients
 from entrotune.objectives.objective import Objective
 from entrotune.objectives.parse import ObjectiveError
+from entrotune.objectives.row_weights import row_weights
 from entrotune.objectives.rows import Coefficients, Needs, Rows, RowStats
 from entrotune.objectives.schedules import Moment
 from entrotune.objectives.term import TERMS, Term
@@ -27,7 +30,10 @@ from entrotune.objectives.terms.z_loss import ZLoss as z_loss  # noqa: N813
 
 __all__ = [
     "TERMS",
+    "Balance",
     "Coefficients",
+    "GroupedObjective",
+    "Groups",
     "Moment",
     "NamedCoefficients",
     "Needs",
@@ -41,14 +47,17 @@ __all__ = [
     "dft",
     "eaft",
     "entropy",
+    "equal_norm_weights",
     "focal",
     "gem",
     "jsd",
     "kl",
     "label_smoothing",
+    "min_norm_weights",
     "mse",
     "power",
     "renyi",
+    "row_weights",
     "scaled_entropy",
     "terms",
     "tsallis",

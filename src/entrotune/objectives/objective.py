@@ -140,19 +140,35 @@ class Objective:
         """The row statistics all terms together need."""
         return reduce(Needs.__or__, (term.needs() for _, _, term in self._all_parts()), Needs())
 
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """Each term once, in the order in which weights of rows are given."""
+        return tuple(dict.fromkeys(term for _, _, term in self._all_parts()))
+
+    def share(self, name: str) -> "Objective":
+        """What a name multiplies: the derivative of the objective with respect to it."""
+        left = [(c, tuple(n for n in names if n != name), term) for c, names, term in self.open_parts if name in names]
+        return Objective._of(*_merged(left))
+
     def coefficient_values(self) -> dict[str, float]:
         """`{"ce": 1.0, "entropy": -0.1}`: what is logged at every step."""
         return {str(term): coefficient for coefficient, term in self.parts}
 
-    def value(self, rows: Rows) -> Tensor:
-        """The objective of each row, [N]."""
+    def weighted(self, weights: Tensor | None = None) -> Iterable[tuple[Any, Term]]:
+        """Each term with its coefficient, or with those of the rows: `weights` is [terms, N]."""
+        if weights is not None:
+            return zip(weights, self.terms, strict=True)
         self.check_values()
-        return sum((c * term.value(rows) for c, term in self.parts), torch.zeros_like(rows.entropy))
+        return self.parts
 
-    def coefficients(self, rows: Rows) -> Coefficients:
-        """The scalars of the gradient with respect to the logits, per row."""
-        self.check_values()
-        return reduce(Coefficients.__add__, (c * term.coefficients(rows) for c, term in self.parts), Coefficients())
+    def value(self, rows: Rows, weights: Tensor | None = None) -> Tensor:
+        """The objective of each row, [N]; `weights` [terms, N] stand in place of its coefficients."""
+        return sum((c * term.value(rows) for c, term in self.weighted(weights)), torch.zeros_like(rows.entropy))
+
+    def coefficients(self, rows: Rows, weights: Tensor | None = None) -> Coefficients:
+        """The scalars of the gradient with respect to the logits, per row; `weights` as of `value`."""
+        shares = (c * term.coefficients(rows) for c, term in self.weighted(weights))
+        return reduce(Coefficients.__add__, shares, Coefficients())
 
     def from_logits(
         self,
@@ -160,6 +176,7 @@ class Objective:
         targets: Tensor,
         *,
         reference_logits: Tensor | None = None,
+        weights: Tensor | None = None,
         num_items: int | Tensor | None = None,
         ignore_index: int = -100,
     ) -> tuple[Tensor, RowStats]:
@@ -169,6 +186,7 @@ class Objective:
             logits: [..., V]; half precision is computed in float32.
             targets: [...], with `ignore_index` where there is nothing to learn.
             reference_logits: [..., V] of the reference, for terms such as `kl(ref)`; no gradient goes there.
+            weights: [terms, ...] of each position, in place of the coefficients; see `row_weights`.
             num_items: what to divide by; by default the number of supervised tokens (at least 1).
 
         Returns:
@@ -178,7 +196,6 @@ class Objective:
             ValueError: a reference is needed and absent, or given and not needed.
         """
         objective = Objective(self)
-        objective.check_values()
         objective.check_reference(reference_logits is not None, "reference_logits")
         mask = targets != ignore_index
         rows_NV = _single_or_better(logits[mask])
@@ -187,7 +204,7 @@ class Objective:
         other_NV = None if reference_logits is None else _single_or_better(reference_logits[mask].detach())
         values = [
             c * term.exact(rows_NV, targets_N, other_NV if term.needs().reference else frozen_NV)  # type: ignore[arg-type]
-            for c, term in objective.parts
+            for c, term in objective.weighted(None if weights is None else weights[:, mask])
         ]
         value_N = torch.stack(values).sum(0)
         count = max(1, targets_N.numel()) if num_items is None else num_items

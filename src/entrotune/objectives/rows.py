@@ -160,8 +160,12 @@ class Coefficients:
     def __add__(self, other: Self) -> Self:
         return type(self)(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
-    def __rmul__(self, factor: float) -> Self:
-        return type(self)(**{f.name: factor * getattr(self, f.name) for f in fields(self)})
+    def __rmul__(self, factor: Scalar) -> Self:
+        return type(self)(**{f.name: _scaled(factor, getattr(self, f.name)) for f in fields(self)})
+
+
+def _scaled(factor: Scalar, scalar: Scalar) -> Scalar:
+    return 0.0 if isinstance(scalar, float) and scalar == 0.0 else factor * scalar  # what is absent stays so
 
 
 def row_weight(weight: Scalar) -> Coefficients:

@@ -29,6 +29,7 @@ def trainer_arguments(config: TrainConfig, folder: RunFolder, *, resumed: bool) 
         lr_scheduler_type="constant_with_warmup" if config.schedule == "constant" else config.schedule,
         warmup_steps=config.warmup,
         weight_decay=config.weight_decay,
+        neftune_noise_alpha=config.neftune_noise_alpha,
         max_grad_norm=config.max_grad_norm,
         bf16=precision_of(config) == "bfloat16",
         # Without this, bfloat16 is refused where there is no accelerator.

@@ -10,6 +10,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from entrotune.errors import UserError
 from entrotune.training.checkpoints import best_step
+from entrotune.training.meter import GROUP
 from entrotune.training.run_folder import RunFolder
 
 QUANTILES = ("entropy_q05", "entropy_q25", "entropy_q50", "entropy_q75", "entropy_q95")
@@ -56,6 +57,7 @@ class MetricsWriter(TrainerCallback):
             "varentropy": logs["varentropy"],
             "accuracy": logs["mean_token_accuracy"],
             "supervised_tokens": logs["supervised_tokens"],
+            **_groups(logs),
             "seconds": round(time.monotonic() - self.started, 3),
         }
 
@@ -80,6 +82,16 @@ class MetricsWriter(TrainerCallback):
             )
         with self.folder.writing(str(self.folder.metrics)), self.folder.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+
+
+def _groups(logs: dict[str, Any]) -> dict[str, Any]:
+    """`group/qa/tokens` and its like as `{"groups": {"qa": {"tokens": …}}}`."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in logs.items():
+        if key.startswith(GROUP):
+            label, name = key.removeprefix(GROUP).rsplit("/", 1)
+            found.setdefault(label, {})[name] = int(value) if name == "tokens" else value
+    return {"groups": found} if found else {}
 
 
 class ProgressBar(TrainerCallback):

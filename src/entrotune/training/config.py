@@ -21,7 +21,8 @@ class TrainConfig:
         data: a .jsonl, .json, .csv, .tsv or .parquet file, a folder of them, a hub id, or chitchat[:pairs|:openers].
         model: a hub id, a folder, a GGUF file, a run folder, or the embedded smollm2-135m.
         objective: what to minimise, such as "ce - 0.1*entropy" or "gem(beta=0.7)".
-        coefficients: a number, schedule or controller for each name in the objective: {"alpha": {"linear": [0, 0.2]}}.
+        coefficients: for each name in the objective a number, schedule or controller, {"alpha": {"linear": [0, 0.2]}},
+            these by a column, {"alpha": {"by": "task", "qa": 0.02, "default": 0.1}}, or balanced.
         when_entropy_wins: warn or stop where the objective prefers uniform predictions, or they nearly are uniform.
         reference: the model that terms such as kl(ref) compare with; by default the model as it was before training.
         method: lora trains a small adapter, full trains every weight.
@@ -49,6 +50,7 @@ class TrainConfig:
         warmup: share of the steps over which the learning rate rises.
         weight_decay: of AdamW.
         max_grad_norm: longer gradients are scaled down to it.
+        neftune_noise_alpha: uniform noise on the embeddings while training, such as 5 (NEFTune, arXiv 2310.05914).
         lora_rank: of each update.
         lora_alpha: updates are scaled by alpha / rank.
         lora_dropout: on the adapter's input.
@@ -81,7 +83,7 @@ class TrainConfig:
     validation: int | float | str = 0.1
     split_seed: int = 0
     format: str = "auto"
-    columns: dict[str, str] | None = None
+    columns: dict[str, str | list[str]] | None = None
     limit: int | None = None
     max_answers: int | None = None
     system: str | None = None
@@ -99,6 +101,7 @@ class TrainConfig:
     warmup: float = 0.03
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
+    neftune_noise_alpha: float | None = None
     lora_rank: int = 8
     lora_alpha: int = 16
     lora_dropout: float = 0.0
@@ -177,6 +180,9 @@ class TrainConfig:
             value = getattr(self, name)
             if not (_is_number(value) and value > 0):
                 raise UserError(f"{name} must be a number above 0, not {value!r}")
+        noise = self.neftune_noise_alpha
+        if noise is not None and not (_is_number(noise) and noise > 0):
+            raise UserError(f"neftune_noise_alpha must be a number above 0 or nothing, not {noise!r}")
         for name in ("warmup", "weight_decay", "lora_dropout"):
             value = getattr(self, name)
             if not (_is_number(value) and 0 <= value < 1):

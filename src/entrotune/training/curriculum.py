@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from entrotune.data import Example, Reject, Row, to_dataset
 from entrotune.data.curriculum import Order, join_order, read_order
 from entrotune.errors import UserError
+from entrotune.training.groups import GROUPS
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -70,9 +71,10 @@ def check_arguments(args: Any) -> None:
 
 
 def without_cutting(args: Any) -> Any:
-    """A copy of the arguments with which TRL prepares rows to be packed here: no packing, nothing cut."""
+    """A copy of the arguments with which TRL prepares rows to be packed here: nothing packed, cut or moved."""
     changed = copy.copy(args)
     changed.max_length = None
+    changed.shuffle_dataset = False
     return changed
 
 
@@ -87,7 +89,7 @@ def in_order(dataset: Any, order: Order, args: Any) -> "Dataset":
     if not hasattr(dataset, "select"):
         raise UserError("a curriculum looks rows up by id; a streamed train_dataset cannot be followed, load it whole")
     joined = join_order(order, [str(id) for id in dataset["id"]])
-    ordered = dataset.select_columns(["input_ids", "labels"]).select(joined.indices)
+    ordered = dataset.select_columns(_columns(dataset)).select(joined.indices)
     return _packed(ordered, args.max_length) if args.packing else ordered
 
 
@@ -112,12 +114,17 @@ def pack_in_order(lengths: Sequence[int], max_length: int) -> list[int]:
     return [*ends, len(lengths)] if lengths else ends
 
 
+def _columns(dataset: Any) -> list[str]:
+    """The columns that have an entry for each token."""
+    return [name for name in ("input_ids", "labels", GROUPS) if name in dataset.column_names]
+
+
 def _packed(dataset: Any, max_length: int) -> "Dataset":
     """Pack as TRL does, with `seq_lengths` for the positions, but in order."""
     from datasets import Dataset
 
     table = dataset.with_format("arrow")[:]
-    columns = {name: table[name].combine_chunks() for name in ("input_ids", "labels")}
+    columns = {name: table[name].combine_chunks() for name in _columns(dataset)}
     lengths = pc.list_value_length(columns["input_ids"]).to_numpy(zero_copy_only=False)
     starts = np.array([0, *pack_in_order(lengths.tolist(), max_length)])
     rows = np.concatenate([[0], np.cumsum(lengths)])

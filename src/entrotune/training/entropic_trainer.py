@@ -20,6 +20,7 @@ from entrotune.errors import UserError
 from entrotune.objectives import NamedCoefficients, Objective, RowStats, Term
 from entrotune.training.control import CoefficientControl, WhenEntropyWins
 from entrotune.training.curriculum import check_arguments, in_order, without_cutting
+from entrotune.training.groups import GROUPS, GroupCollator, check_columns, of_targets, packed_with_groups, with_groups
 from entrotune.training.meter import Meter
 from entrotune.training.objective_head import add_objective_head
 from entrotune.training.reference import ReferenceModel
@@ -42,7 +43,9 @@ class EntropicTrainer(SFTTrainer):
     Args:
         objective: an `Objective`, a term or text such as `"ce - 0.1*entropy"` or `"ce - alpha*entropy"`.
         coefficients: a number, schedule or controller for each name in the objective, such as
-            `{"alpha": {"target_entropy": 1.2}}`. Controllers are kept in the trainer's state, so that they resume.
+            `{"alpha": {"target_entropy": 1.2}}`; these by a column of the data sets,
+            `{"alpha": {"by": "task", "qa": 0.02, "default": 0.1}}`; or `balanced`. Controllers and balances are kept in
+            the trainer's state, so that they resume.
         when_entropy_wins: warn or stop where the objective prefers uniform predictions, or they nearly are uniform.
         backend: of `linear_objective`.
         chunk_bytes: of `linear_objective`.
@@ -78,6 +81,9 @@ class EntropicTrainer(SFTTrainer):
     ) -> None:
         self.objective: Objective = Objective(objective)
         named = NamedCoefficients(self.objective, coefficients)
+        self._groups = named.groups
+        if self._groups is not None:
+            check_columns(self._groups)
         if kwargs.get("compute_loss_func") is not None:
             raise UserError("compute_loss_func would replace the objective; pass objective= alone")
         self.curriculum = curriculum if curriculum is None or isinstance(curriculum, Order) else read_order(curriculum)
@@ -87,6 +93,8 @@ class EntropicTrainer(SFTTrainer):
             raise UserError("a curriculum needs a train_dataset, prepared without skip_prepare_dataset")
         _refuse_other_losses(self.args)
         self._refuse_what_is_not_shared()
+        if self._groups is not None:
+            self.data_collator = GroupCollator(self.data_collator)
         if self.accelerator.num_processes > 1:
             self.data_collator = BlankCollator(self.data_collator)
         # `Trainer` counts the supervised tokens of an accumulation window only for models that say they take the count.
@@ -95,7 +103,8 @@ class EntropicTrainer(SFTTrainer):
         add_objective_head(model, backend=backend, chunk_bytes=chunk_bytes)
         vocabulary = model.get_output_embeddings().weight.shape[0]
         self._reference = self._prepared_reference(reference)
-        self._meters = {"train": Meter(vocabulary), "eval": Meter(vocabulary)}
+        labels = self._groups.labels if self._groups is not None else ()
+        self._meters = {"train": Meter(vocabulary, labels), "eval": Meter(vocabulary, labels)}
         self._control = CoefficientControl(
             named,
             vocabulary=vocabulary,
@@ -113,14 +122,28 @@ class EntropicTrainer(SFTTrainer):
         return ReferenceModel(self.model, given)
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, packing: bool, *others: Any) -> Any:
-        """TRL's tokens; the training rows, which come first, in the order of the curriculum where there is one."""
-        if self.curriculum is None or self._is_ordered:
+        """TRL's tokens, with the groups of their rows where there are any; the training rows, which come first, in the
+        order of the curriculum where there is one.
+        """
+        ordered = self.curriculum is not None and not self._is_ordered
+        if not ordered and self._groups is None:
             return super()._prepare_dataset(dataset, processing_class, args, packing, *others)
-        check_arguments(args)
+        if ordered:
+            check_arguments(args)
         given = without_cutting(args) if packing else args
         prepared = super()._prepare_dataset(dataset, processing_class, given, False, *others)
+        if self._groups is not None:
+            prepared = with_groups(prepared, self._groups, others[-1])
+        if not ordered or self.curriculum is None:
+            return packed_with_groups(prepared, args) if packing else prepared
         self._is_ordered = True
         return in_order(prepared, self.curriculum, args)
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        names: Any = self._signature_columns
+        if self._groups is not None and GROUPS not in names:
+            self._signature_columns = [*names, GROUPS]  # type: ignore[assignment]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.curriculum is None:
@@ -148,7 +171,9 @@ class EntropicTrainer(SFTTrainer):
     ) -> Any:
         """The objective of a micro-batch, scaled so that accumulation and ranks add up to that of the global batch."""
         inputs["use_cache"] = False
-        blank = inputs.pop(BLANK, False)
+        blank, groups = inputs.pop(BLANK, False), inputs.pop(GROUPS, None)
+        if groups is not None:
+            groups = of_targets(groups, inputs)
         if self.aux_loss_enabled:
             inputs["output_router_logits"] = True
         if isinstance(num_items_in_batch, Tensor):
@@ -157,7 +182,15 @@ class EntropicTrainer(SFTTrainer):
         reference = None if self._reference is None else self._reference.rows(inputs)
         training = self._mode == "train"
         objective = self._control.objective(self.state, training=training)
-        outputs = model(**inputs, objective=objective, num_items=num_items_in_batch, reference=reference)
+        probe = self._control.probe(self.state) if training else None
+        outputs = model(
+            **inputs,
+            objective=objective,
+            num_items=num_items_in_batch,
+            reference=reference,
+            groups=groups,
+            probe=None if blank else probe,
+        )
         stats = outputs.rows.stats
         loss = _unrounded(outputs.loss, stats, num_items_in_batch)
         # The count covers every rank, and the average that data parallelism takes of gradients must be undone.
@@ -169,8 +202,10 @@ class EntropicTrainer(SFTTrainer):
             coefficient = 0.0 if blank else self.router_aux_loss_coef
             loss = loss + coefficient * outputs.aux_loss.to(loss.device) / steps
         if training:
-            self._control.update(stats, blank=blank)
-        self._meters[self._mode].update(stats, tokens=_tokens_read(inputs), aux_loss=outputs.aux_loss, blank=blank)
+            self._control.update(stats, blank=blank, groups=groups)
+        self._meters[self._mode].update(
+            stats, tokens=_tokens_read(inputs), aux_loss=outputs.aux_loss, blank=blank, groups=groups
+        )
         if not return_outputs:
             return loss
         with torch.no_grad():

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,9 +13,9 @@ from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
-from entrotune.kernels import linear_objective
+from entrotune.kernels import Reference, gradient_gram, linear_objective
 from entrotune.models import find_head
-from entrotune.objectives import Objective, RowStats
+from entrotune.objectives import GroupedObjective, Objective, RowStats
 
 
 class Sealed:
@@ -41,11 +41,54 @@ class ObjectiveOutput(ModelOutput):
     aux_loss: Tensor | None = None
 
 
+class GradientProbe:
+    """Asks forward passes for the inner products of the gradients of what names multiply in an objective.
+
+    Args:
+        objective: with the values of its names.
+        names: those that are asked for.
+        tokens: at most so many are measured in a pass.
+
+    Attributes:
+        found: of each pass the inner products, [names, names], a sum over tokens, and how many these were.
+    """
+
+    def __init__(self, objective: GroupedObjective, names: Sequence[str], tokens: int) -> None:
+        self.objective, self.names, self.tokens = objective, names, tokens
+        self.found: list[tuple[Tensor, int]] = []
+
+    def measure(
+        self,
+        hidden: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        *,
+        groups: Tensor | None,
+        reference: Reference | None,
+        **head: Any,
+    ) -> None:
+        """Take a pass's share; the arguments are those of `gradient_gram`."""
+        open_objective, given = self.objective.objective, self.objective.coefficients(groups)
+        found = gradient_gram(
+            hidden,
+            weight,
+            targets,
+            open_objective,
+            self.names,
+            tokens=self.tokens,
+            coefficients=given,
+            reference=reference,
+            **head,
+        )
+        self.found.append(found)
+
+
 def add_objective_head(model: PreTrainedModel, *, backend: str = "auto", chunk_bytes: int | None = None) -> None:
     """Let `model(..., labels=labels, objective=objective)` return an `ObjectiveOutput`; other calls are unchanged.
 
-    `model(..., hidden_only=True)` returns its last hidden states, and `reference=` takes a `Reference` whose hidden
-    states are those of another model at the same positions.
+    `objective=` may be a `GroupedObjective`, with the group of each target as `groups=`; `probe=` takes a
+    `GradientProbe`. `model(..., hidden_only=True)` returns its last hidden states, and `reference=` takes a `Reference`
+    whose hidden states are those of another model at the same positions.
 
     The backbone runs, then `linear_objective` on its last hidden states and the head, both looked up at each call
     because PEFT and FSDP replace them. Call it on the model inside a PEFT wrapper.
@@ -62,7 +105,7 @@ def add_objective_head(model: PreTrainedModel, *, backend: str = "auto", chunk_b
     def forward(
         self: PreTrainedModel,
         *args: Any,
-        objective: Objective | None = None,
+        objective: Objective | GroupedObjective | None = None,
         hidden_only: bool = False,
         **kwargs: Any,
     ) -> Any:
@@ -78,7 +121,7 @@ def add_objective_head(model: PreTrainedModel, *, backend: str = "auto", chunk_b
 
 def _objective_forward(
     model: PreTrainedModel,
-    objective: Objective,
+    objective: Objective | GroupedObjective,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     *,
@@ -87,6 +130,7 @@ def _objective_forward(
 ) -> ObjectiveOutput:
     labels, shifted = kwargs.pop("labels", None), kwargs.pop("shift_labels", None)
     num_items, reference = kwargs.pop("num_items", None), kwargs.pop("reference", None)
+    groups, probe = kwargs.pop("groups", None), kwargs.pop("probe", None)
     kwargs["use_cache"] = False
     outputs = model.base_model(*args, **kwargs)
     hidden = outputs.last_hidden_state
@@ -95,27 +139,44 @@ def _objective_forward(
         hidden, shifted = hidden[:, :-1], labels[:, 1:]
         reference = reference and replace(reference, hidden=reference.hidden[:, :-1])
     targets, found = shifted, []
+    minimised, coefficients = _of_groups(objective, groups)
 
     def compute(hidden: Tensor) -> Tensor:
         head = find_head(model)
+        options: dict[str, Any] = {
+            "bias": head.bias,
+            "logit_scale": head.logit_scale,
+            "softcap": head.softcap,
+            "reference": reference,
+            "backend": backend,
+            "chunk_bytes": chunk_bytes,
+        }
+        there = targets.to(hidden.device)
+        if probe is not None:
+            probe.measure(hidden, head.weight, there, groups=groups, **options)
         loss, stats = linear_objective(
             hidden,
             head.weight,
-            targets.to(hidden.device),
-            objective,
+            there,
+            minimised,
+            coefficients=coefficients,
             num_items=num_items,
-            bias=head.bias,
-            logit_scale=head.logit_scale,
-            softcap=head.softcap,
-            reference=reference,
-            backend=backend,
-            chunk_bytes=chunk_bytes,
+            **options,
         )
         found.append(stats)
         return loss
 
     loss = _with_whole_head(model, compute)(hidden.to(find_head(model).weight.device))
     return ObjectiveOutput(loss=loss, rows=Sealed(found[0]), aux_loss=_router_loss(model, outputs, kwargs))
+
+
+def _of_groups(
+    objective: Objective | GroupedObjective, groups: Tensor | None
+) -> tuple[Objective, dict[str, float | Tensor] | None]:
+    """The objective, and the values of its names where tokens do not share them."""
+    if isinstance(objective, GroupedObjective):
+        return objective.objective, objective.coefficients(groups)
+    return objective, None
 
 
 def _with_whole_head(model: PreTrainedModel, compute: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

@@ -1,5 +1,7 @@
 """The rows of a run: read, split, encoded, counted."""
 
+import warnings
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,17 +15,22 @@ from entrotune.data import (
     encode_rows,
     fingerprint,
     load_rows,
+    prompt_key,
     split_rows,
 )
 from entrotune.data.curriculum import Order
 from entrotune.errors import UserError
+from entrotune.objectives import Groups, NamedCoefficients, Objective
 from entrotune.training.config import TrainConfig
 from entrotune.training.curriculum import follow
+from entrotune.training.groups import check_columns, count_groups, unmatched
 
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Both sides of the split, as rows and as token sequences, what was left out, and the order to train in."""
+    """Both sides of the split, as rows and as token sequences, what was left out, the order to train in, and the groups
+    that coefficients by columns make of rows.
+    """
 
     train_rows: list[Row]
     validation_rows: list[Row]
@@ -33,6 +40,7 @@ class TrainingRows:
     counts: dict[str, Any]
     told: str
     order: Order | None = None
+    groups: Groups | None = None
 
 
 def read_rows(config: TrainConfig, tokenizer: Any) -> TrainingRows:
@@ -52,6 +60,13 @@ def read_rows(config: TrainConfig, tokenizer: Any) -> TrainingRows:
         train_rows, validation_rows = rows, [_with_fewer_answers(row, config.max_answers) for row in held.rows]
     else:
         train_rows, validation_rows = split_rows(rows, validation=config.validation, seed=config.split_seed)
+    left_out = len(train_rows)
+    train_rows = _first_of_each_prompt(train_rows, config.max_answers)
+    left_out -= len(train_rows)
+    if left_out:
+        told += (
+            f"\n  {left_out:,} training rows left out: their prompts have max_answers={config.max_answers} before them."
+        )
     train = _encode(train_rows, tokenizer, config, "training")
     validation = _encode(validation_rows, tokenizer, config, "validation")
     train_rows, validation_rows = _usable(train_rows, train), _usable(validation_rows, validation)
@@ -62,6 +77,7 @@ def read_rows(config: TrainConfig, tokenizer: Any) -> TrainingRows:
         "format": read.format,
         "rows_read": read.read,
         "rows_rejected": len(rejects),
+        "rows_left_out": left_out,
         "train_rows": len(train_rows),
         "validation_rows": len(validation_rows),
         "train_examples": len(train.examples),
@@ -71,11 +87,20 @@ def read_rows(config: TrainConfig, tokenizer: Any) -> TrainingRows:
         "longest": statistics.longest,
         "fingerprint": fingerprint([*train_rows, *validation_rows]),
     }
+    groups = NamedCoefficients(Objective(config.objective), config.coefficients).groups
+    if groups is not None:
+        check_columns(groups)
+        both = [*train_rows, *validation_rows]
+        counts["groups"] = count_groups(groups, [*train.examples, *validation.examples], both)
+        for line in unmatched(groups, both):
+            warnings.warn(line, UserWarning, stacklevel=2)
     order = None
     if config.curriculum is not None:
         order, followed = follow(config.curriculum, train.examples, held_out=validation_rows, rejects=rejects)
         counts["curriculum"] = followed
-    return TrainingRows(train_rows, validation_rows, train.examples, validation.examples, rejects, counts, told, order)
+    return TrainingRows(
+        train_rows, validation_rows, train.examples, validation.examples, rejects, counts, told, order, groups
+    )
 
 
 def _with_fewer_answers(row: Row, count: int | None) -> Row:
@@ -83,10 +108,24 @@ def _with_fewer_answers(row: Row, count: int | None) -> Row:
     return row if count is None else replace(row, answers=row.answers[:count])
 
 
+def _first_of_each_prompt(rows: list[Row], count: int | None) -> list[Row]:
+    """Rows until their prompt has `count` answers; a row that would only repeat a prompt beyond that is left out."""
+    if count is None:
+        return rows
+    answers: Counter[str] = Counter()
+    kept = []
+    for row in rows:
+        key = prompt_key(row)
+        if answers[key] < count:
+            kept.append(replace(row, answers=row.answers[: count - answers[key]]))
+            answers[key] += max(1, len(kept[-1].answers))
+    return kept
+
+
 def _usable(rows: list[Row], encoded: EncodedSet) -> list[Row]:
     """The rows with at least one example; the others stand among the rejects."""
-    found = {example.id for example in encoded.examples}
-    return [row for row in rows if row.id in found or any(f"{row.id}#{i}" in found for i in range(len(row.answers)))]
+    found = {example.row_id for example in encoded.examples}
+    return [row for row in rows if row.id in found]
 
 
 def _encode(rows: list[Row], tokenizer: Any, config: TrainConfig, side: str) -> EncodedSet:

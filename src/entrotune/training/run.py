@@ -5,14 +5,14 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import transformers
 from accelerate import PartialState
 from rich.progress import Progress
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from entrotune import provenance
 from entrotune.data import to_dataset, write_rejects
@@ -38,18 +38,26 @@ from entrotune.training.callbacks import EarlyStopping, MetricsWriter, ProgressB
 from entrotune.training.checkpoints import RunTrainer, best_step
 from entrotune.training.config import TrainConfig
 from entrotune.training.curriculum import with_ids
+from entrotune.training.groups import add_columns
 from entrotune.training.plan import check_context
 from entrotune.training.rows import TrainingRows, read_rows
 from entrotune.training.run_folder import RunFolder
 
 
-def run_training(config: TrainConfig, *, progress: Progress | None = None, label: str = "training") -> dict[str, Any]:
+def run_training(
+    config: TrainConfig,
+    *,
+    progress: Progress | None = None,
+    label: str = "training",
+    callbacks: Sequence[TrainerCallback] = (),
+) -> dict[str, Any]:
     """Train as the recipe says; return the run's record, which is also in `run.json`.
 
     Args:
         config: the recipe.
         progress: a running display to show steps on.
         label: what the display calls this run.
+        callbacks: that watch the run, and may end it with an error.
 
     Raises:
         UserError: input that cannot be used, a folder that holds another run, a run that diverges, a disk that is full.
@@ -81,6 +89,8 @@ def run_training(config: TrainConfig, *, progress: Progress | None = None, label
             )
             if progress is not None:
                 trainer.add_callback(ProgressBar(progress, label))
+            for callback in callbacks:
+                trainer.add_callback(callback)
             result = _fit(trainer, config, folder, checkpoint)
         _save(trainer, tokenizer, config, folder)
         status = {"status": "finished", "finished": provenance.now(), **result}
@@ -226,9 +236,9 @@ def _trainer(
         trainer = RunTrainer(
             model=model,
             args=trainer_arguments(config, folder, resumed=resumed),
-            train_dataset=with_ids(rows.train),
+            train_dataset=add_columns(with_ids(rows.train), rows.train, rows.train_rows, rows.groups),
             curriculum=rows.order,
-            eval_dataset=to_dataset(rows.validation),
+            eval_dataset=add_columns(to_dataset(rows.validation), rows.validation, rows.validation_rows, rows.groups),
             processing_class=tokenizer,
             callbacks=[MetricsWriter(folder, spent=spent), StepEnd()],
             objective=config.objective,
@@ -252,6 +262,13 @@ def _check_unchanged(record: dict[str, Any], source: ModelSource, rows: Training
     if "data" in record and order.get("fingerprint") != before.get("fingerprint"):
         raise UserError(
             f"the order {order.get('path')} changed since {folder.path} was begun; restore it, or use another folder"
+        )
+    groups, had = (data.get("groups", {}) for data in (rows.counts, record.get("data", {})))
+    if "data" in record and groups.get("fingerprint") != had.get("fingerprint"):
+        column = ", ".join((groups or had)["columns"])
+        raise UserError(
+            f"the column {column} of {rows.counts['source']}, by which coefficients go, changed since {folder.path} "
+            "was begun; restore it, or use another folder"
         )
     for what, now in (("data", rows.counts["fingerprint"]), ("model", source.fingerprint)):
         then = record.get(what, {}).get("fingerprint", now)

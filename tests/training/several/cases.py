@@ -54,14 +54,16 @@ def fit(case: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         case: `batch` (over all processes), and perhaps `masked`, `lora`, `tied`, `gathered` (logits too), `objective`,
-            `teacher` (a reference beside), `sharing` (`fsdp` or `zero3`; DDP by default), and fields of `SFTConfig` in
-            `options`.
+            `coefficients` (rows then have a `task`), `teacher` (a reference beside), `sharing` (`fsdp` or `zero3`; DDP
+            by default), and fields of `SFTConfig` in `options`.
     """
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
     os.environ.pop("ACCELERATE_USE_FSDP", None)
     processes = PartialState(cpu=True).num_processes
     rows = masked_rows() if case.get("masked") else ROWS
+    if "coefficients" in case:
+        rows = [row | {"task": "qa" if i % 3 else "story"} for i, row in enumerate(rows)]
     with tempfile.TemporaryDirectory() as folder:
         args = _arguments(folder, case, processes)
         if case.get("sharing") == "fsdp":
@@ -70,6 +72,7 @@ def fit(case: dict[str, Any]) -> dict[str, Any]:
             model=tiny_llama(tie_word_embeddings=case.get("tied", False)),
             args=args,
             objective=case.get("objective", "ce - 0.1*entropy"),
+            coefficients=case.get("coefficients"),
             reference=tiny_llama(seed=1) if case.get("teacher") else None,
             train_dataset=Dataset.from_list(rows),
             eval_dataset=Dataset.from_list(rows[:HELD_OUT]),

@@ -9,6 +9,10 @@ import torch
 
 from several_processes import on_processes
 
+# A controller in each of two groups of rows; gradients measured in every step.
+BY_TASK = {"alpha": {"by": "task", "qa": {"target_entropy": 5.5, "start": 0.2}, "default": {"target_entropy": 4}}}
+BALANCED = {"a": {"balanced": "mgda", "every": 1}, "b": "balanced", "alpha": {"by": "task", "qa": 0.1, "story": 0.3}}
+
 CASES: dict[str, dict[str, Any]] = {
     # Past the end of an epoch, whose last batch is no full one.
     "plain": {"batch": 4, "options": {"max_steps": 8}},
@@ -21,6 +25,18 @@ CASES: dict[str, dict[str, Any]] = {
     "against a teacher": {"batch": 4, "teacher": True, "objective": "ce - 0.1*entropy + 0.5*kl(ref)"},
     "tied": {"batch": 4, "tied": True},
     "padding-free": {"batch": 4, "options": {"padding_free": True}},
+    "by a column": {
+        "batch": 4,
+        "objective": "ce - alpha*entropy",
+        "coefficients": BY_TASK,
+        "options": {"max_steps": 3},
+    },
+    "balanced": {
+        "batch": 4,
+        "objective": "a*(ce - alpha*entropy) + b*z_loss",
+        "coefficients": BALANCED,
+        "options": {"gradient_accumulation_steps": 2, "max_steps": 3},
+    },
 }
 SHARINGS = ("ddp", "fsdp")
 GATHERED = {"batch": 4, "gathered": True, "options": {"max_steps": 2}}
