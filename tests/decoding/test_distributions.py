@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from entrotune.decoding import PARTS, Strategy, entropy_of
+from entrotune.decoding.parts.search import Lookahead
 from tolerances import EXACT, SINGLE
 
 TEXTBOOK = torch.tensor([5.0, 2.0, 1.0, 0.2], dtype=torch.float64)
@@ -48,7 +49,9 @@ def kept(*places: int) -> Tensor:
 
 
 def test_every_part_is_among_them() -> None:
-    assert {name for name in PARTS if name != "beam"} == {
+    looking_ahead = {name for name, part in PARTS.items() if issubclass(part, Lookahead)}
+    assert looking_ahead == {"beam", "diverse_beam", "contrastive_search"}
+    assert PARTS.keys() - looking_ahead == {
         str(part).partition("(")[0] for text in STRATEGIES for part in Strategy.of(text).parts
     }
 
@@ -129,6 +132,11 @@ def test_repetition_penalty_and_ngrams_by_hand() -> None:
     # 0 1 3 came before, so after 0 1 there must be no 3.
     allowed = torch.tensor([[2.0, -1.0, 0.5, -torch.inf]], dtype=torch.float64).softmax(-1)
     torch.testing.assert_close(Strategy.of("no_repeat_ngram(3)").probabilities(logits, seen), allowed, **EXACT)
+    # Greedy takes the likeliest of what they leave: 2 is forbidden after 3 2, so 1 before 0.5.
+    after = torch.tensor([[3, 0, 2, 3]])
+    assert Strategy.of("greedy + no_repeat_ngram(2)").probabilities(logits, after).tolist() == [[0, 0, 0, 1]]
+    # 2 / 5 = 0.4 < 0.5, the only one that was not seen.
+    assert Strategy.of("greedy + repetition_penalty(5)").probabilities(logits, seen).tolist() == [[0, 0, 1, 0]]
 
 
 def test_entropy_temperature_is_its_formula() -> None:

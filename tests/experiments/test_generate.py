@@ -218,35 +218,47 @@ def test_what_does_not_fit_is_told(model: str, prompts: str) -> None:
 
 def test_strategies_side_by_side(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "bench"
-    chosen = ["greedy", "beam(2)", "top_p(0.8)", "target_entropy(1)"]
-    options = (
-        "--bench",
-        "--n",
-        "3",
-        "--max_new_tokens",
-        "6",
-        "--model",
-        model,
-        "--out",
-        str(out),
-        "--strategies",
-        *chosen,
-    )
+    chosen = ["greedy", "beam(2)", "top_p(0.8)", "target_entropy(1)", "contrastive_search(3)", "diverse_beam(4, 4)"]
+    options = ["--bench", "--n", "3", "--max_new_tokens", "6", "--model", model, "--out", str(out), "--strategies"]
+    options += chosen
     ended = command_here(capsys, "generate", *options)
     assert ended.code == 0, ended.err
     record = json.loads((out / "bench.json").read_text(encoding="utf-8"))
-    assert [variant["name"] for variant in record["variants"]][0::2] == ["greedy", "top_p(0.8)"]
-    greedy, _, _, target = (variant["settings"][0]["metrics"] for variant in record["variants"])
-    assert greedy["distinct_outputs"]["value"] == 1
+    assert [variant["name"] for variant in record["variants"]][0:3:2] == ["greedy", "top_p(0.8)"]
+    assert [variant["label"] for variant in record["variants"]] == [*chosen[:-1], "diverse_beam"]
+    greedy, _, _, target, contrastive, grouped = (v["settings"][0]["metrics"] for v in record["variants"])
+    assert greedy["distinct_outputs"]["value"] == contrastive["distinct_outputs"]["value"] == 1
+    assert grouped["distinct_outputs"]["value"] == 3
     assert target["own_perplexity"]["value"] > greedy["own_perplexity"]["value"]
     samples = lines(out / "samples.jsonl")
-    assert len(samples) == 4 * 7 * 3
+    assert len(samples) == 6 * 7 * 3
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "target_entropy(1)" in page
     assert "temperature –" not in page
     assert "target_entropy" in ended.out
     assert command_here(capsys, "report", str(out), "--out", str(tmp_path / "again.html")).code == 0
-    assert command_here(capsys, "generate", *options).code == 2
+
+
+def test_a_killed_bench_goes_on_strategy_by_strategy(model: str, tmp_path: Path) -> None:
+    out = tmp_path / "bench"
+    options = {"bench": True, "n": 2, "max_new_tokens": 5, "out": str(out), "strategies": ["greedy", "sample"]}
+    first = made(model, **options)
+    kept = (out / "drawn.jsonl").read_bytes().splitlines(keepends=True)
+    for name in ("bench.json", "report.html", "samples.jsonl"):
+        (out / name).unlink()
+    greedy = json.loads(kept[0])
+    greedy["responses"][0]["text"] = "as it was"
+    # Killed within the second strategy's line.
+    (out / "drawn.jsonl").write_bytes(json.dumps(greedy).encode() + b"\n" + kept[1][:50])
+    again = made(model, **options)
+    assert "as it was" in (out / "samples.jsonl").read_text(encoding="utf-8")
+    assert [one["outputs"][1] for one in again["samples"]] == [one["outputs"][1] for one in first["samples"]]
+    more = made(model, **{**options, "strategies": ["top_k(3)", "greedy"]})
+    assert [variant["name"] for variant in more["variants"]] == ["top_k(3)", "greedy"]
+    assert more["variants"][1] == again["variants"][0]
+    with pytest.raises(UserError, match="was made with n 2, not 3"):
+        made(model, **{**options, "n": 3})
+    assert len(made(model, **{**options, "n": 1, "overwrite": True})["samples"][0]["outputs"][0]["texts"]) == 1
 
 
 def test_repetition_by_hand() -> None:

@@ -1,7 +1,7 @@
 """How tokens are chosen: strategies as text, as exact distributions and as processors of scores; drawing by them."""
 
 from entrotune.decoding.batch import end_tokens, left_padded, nothing_inherited, until_end
-from entrotune.decoding.draw import Response, draw, stream
+from entrotune.decoding.draw import Response, Stream, draw, stream
 from entrotune.decoding.entropy import at_entropy, entropy_of
 from entrotune.decoding.part import PARTS, Part
 from entrotune.decoding.processors import (
@@ -23,6 +23,7 @@ __all__ = [
     "Part",
     "Response",
     "Strategy",
+    "Stream",
     "TargetEntropy",
     "TopNSigmaProcessor",
     "at_entropy",

@@ -11,6 +11,47 @@ from entrotune.models.loading import model_folder
 from entrotune.models.sources import resolve_model
 
 
+def check_reward_model(name: str) -> None:
+    """See from its settings alone, before anything is generated, that a reward model can be used.
+
+    Raises:
+        UserError: no such model, one without a classification head or with several labels, or one whose tokenizer has
+            more tokens than it.
+    """
+    _check_vocabulary(name, load_tokenizer(name))
+    settings = _settings(name)
+    kinds = settings.architectures or []
+    if not any(kind.endswith("ForSequenceClassification") for kind in kinds):
+        raise UserError(
+            f"'{name}' is no reward model: it is a {', '.join(kinds) or 'model of unknown kind'}, "
+            "expected one for sequence classification with one label"
+        )
+    if settings.num_labels != 1:
+        raise UserError(_several_labels(name, settings.num_labels))
+
+
+def _settings(name: str) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(model_folder(resolve_model(name)), local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"'{name}' is no model that can be read: {str(error).splitlines()[0]}") from error
+
+
+def _check_vocabulary(name: str, tokenizer: Any) -> None:
+    rows = _settings(name).get_text_config().vocab_size
+    if len(tokenizer) > rows:
+        raise UserError(
+            f"the tokenizer of '{name}' has {len(tokenizer)} tokens, but the model knows {rows}: it is that of another "
+            "model; save the right one beside the weights"
+        )
+
+
+def _several_labels(name: str, count: int) -> str:
+    return f"reward model '{name}' has {count} labels; expected one number for a response"
+
+
 class SequenceClassifier:
     """A model with a classification head, for rewards and for the content filter.
 
@@ -26,6 +67,7 @@ class SequenceClassifier:
         from transformers import AutoModelForSequenceClassification
 
         self.tokenizer = load_tokenizer(name)
+        _check_vocabulary(name, self.tokenizer)
         folder = model_folder(resolve_model(name))
         try:
             loaded: Any = AutoModelForSequenceClassification.from_pretrained(
@@ -60,7 +102,7 @@ class SequenceClassifier:
             encoded = self.tokenizer("\n".join(turn["content"] for turn in turns), return_tensors="pt")
         logits = self._logits(encoded)
         if len(logits) != 1:
-            raise UserError(f"reward model '{self.name}' has {len(logits)} labels; expected one number for a response")
+            raise UserError(_several_labels(self.name, len(logits)))
         return float(logits[0])
 
     @torch.no_grad()

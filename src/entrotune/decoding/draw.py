@@ -3,7 +3,7 @@
 import hashlib
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,15 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from entrotune.decoding.batch import end_tokens, left_padded, nothing_inherited, until_end
+from entrotune.decoding.choices import Choices
 from entrotune.decoding.entropy import wide
+from entrotune.decoding.parts.search import Lookahead
 from entrotune.decoding.strategy import Strategy
+from entrotune.errors import UserError
 from entrotune.models import base_of, evaluation_mode
+
+Watch = Callable[[Tensor, Tensor], None]
+"""Told the model's own scores and what the strategy made of them, [B, V] each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,21 +47,35 @@ class Response:
         return -self.nll / max(1, len(self.token_ids))
 
 
-def stream(seed: int, prompt_id: str, index: int) -> random.Random:
+class Stream(random.Random):
+    """One sample's stream of chance.
+
+    Attributes:
+        index: which of the responses to its prompt the sample is; groups of beams go by it.
+    """
+
+    index: int = 0
+
+
+def stream(seed: int, prompt_id: str, index: int) -> Stream:
     """The stream of chance of one sample, fixed by seed, prompt and index alone (SHA-256 of them)."""
     digest = hashlib.sha256(f"{seed}:{index}:{prompt_id}".encode("utf-8", "surrogatepass")).digest()
-    return random.Random(int.from_bytes(digest, "big"))
+    made = Stream(int.from_bytes(digest, "big"))
+    made.index = index
+    return made
 
 
 def draw(
     model: Any,
     tokenizer: Any,
     prompts: Sequence[Sequence[int]],
-    streams: Sequence[random.Random],
+    streams: Sequence[Stream],
     *,
     strategy: Strategy,
     max_new_tokens: int,
+    choices: Choices | None = None,
     streamer: Any = None,
+    watch: Watch | None = None,
 ) -> list[Response]:
     """One response to each prompt of a batch; what others are in the batch changes nothing but roundings.
 
@@ -65,38 +85,65 @@ def draw(
     Args:
         prompts: token ids, none empty.
         streams: one a prompt; see `stream`.
-        streamer: of transformers, told every token; for one prompt and no beams.
+        choices: texts of which each response is one.
+        streamer: of transformers, told every token; no beams, and one prompt for those of transformers itself.
+        watch: told the two scores at every step, before the choice; not with beams.
+
+    Raises:
+        UserError: the longest of the choices has more than `max_new_tokens`.
     """
-    base = base_of(model)
+    base, search = base_of(model), strategy.lookahead
     device = next(base.parameters()).device
-    ids_BT, mask_BT = left_padded(prompts, tokenizer.pad_token_id, device)
+    asked, owners, places = _searches(prompts, streams, search)
+    ids_BT, mask_BT = left_padded(asked, tokenizer.pad_token_id, device)
     ends = end_tokens(model, tokenizer)
     settings: dict[str, Any] = {
         "max_new_tokens": max_new_tokens,
         "pad_token_id": tokenizer.pad_token_id,
         "eos_token_id": sorted(ends),
         "do_sample": False,
+        **(search.settings() if search else {}),
     }
     kept = _Kept()
-    processors = LogitsProcessorList([kept, *strategy.processors()])
-    if strategy.beam:
-        settings |= strategy.beam.settings()
-        processors = strategy.processors()
-    elif strategy.takes_chances:
+    processors = strategy.processors()
+    if choices is not None:
+        if choices.longest > max_new_tokens:
+            raise UserError(f"a choice has {choices.longest} tokens with its end; raise max_new_tokens to that")
+        processors.insert(0, choices.processor(ids_BT.shape[1], settings.get("num_beams", 1)))
+    if search is None or not search.whole:
+        processors.insert(0, kept)
+    if watch is not None:
+        processors.append(_Watched(kept, watch))
+    if strategy.takes_chances:
         processors.append(_Drawn(streams))
     with evaluation_mode(base), nothing_inherited(base):
         output = base.generate(
             input_ids=ids_BT,
             attention_mask=mask_BT,
             generation_config=GenerationConfig(**settings),
-            logits_processor=processors,
+            logits_processor=LogitsProcessorList(processors),
             streamer=streamer,
-        )
+            custom_generate=search.loop(streamer) if search else None,
+        )[places]
         new_BT = output[:, ids_BT.shape[1] :]
-        nll_BT = _forced_nll(base, output, mask_BT, new_BT) if strategy.beam else kept.nll(new_BT)
+        is_beam = search is not None and search.whole
+        nll_BT = _forced_nll(base, output, mask_BT[owners], new_BT) if is_beam else kept.nll(new_BT)
     return [
         _response(tokenizer, row, nll, ends) for row, nll in zip(new_BT.tolist(), nll_BT.double().tolist(), strict=True)
     ]
+
+
+def _searches(
+    prompts: Sequence[Sequence[int]], streams: Sequence[Stream], search: Lookahead | None
+) -> tuple[list[tuple[int, ...]], list[int], list[int]]:
+    """Prompts to search for, and for each row of the batch which of them is its own, and which answer of all."""
+    each = [tuple(prompt) for prompt in prompts]
+    if search is None or search.answers == 1:
+        return each, list(range(len(each))), list(range(len(each)))
+    asked = list(dict.fromkeys(each))
+    owners = [asked.index(prompt) for prompt in each]
+    answers = [one.index % search.answers for one in streams]
+    return asked, owners, [o * search.answers + a for o, a in zip(owners, answers, strict=True)]
 
 
 class _Kept(LogitsProcessor):
@@ -113,6 +160,12 @@ class _Kept(LogitsProcessor):
         self._scores = wide(scores).clone()
         return scores
 
+    @property
+    def scores(self) -> Tensor:
+        """[B, V] of the present step, in float32 or wider."""
+        assert self._scores is not None
+        return self._scores
+
     def nll(self, new_BT: Tensor) -> Tensor:
         """[B, T] of the tokens that were chosen."""
         if self._scores is not None:
@@ -121,15 +174,26 @@ class _Kept(LogitsProcessor):
         return torch.stack(self._picked, dim=1)
 
     def _pick(self, chosen_B: Tensor) -> None:
-        assert self._scores is not None
-        picked = self._scores.gather(-1, chosen_B[:, None]).squeeze(-1)
-        self._picked.append(self._scores.logsumexp(dim=-1) - picked)
+        picked = self.scores.gather(-1, chosen_B[:, None]).squeeze(-1)
+        self._picked.append(self.scores.logsumexp(dim=-1) - picked)
+
+
+class _Watched(LogitsProcessor):
+    """Shows somebody what the scores were, and what they have become."""
+
+    def __init__(self, kept: _Kept, watch: Watch) -> None:
+        self._kept, self._watch = kept, watch
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Return the scores as they are."""
+        self._watch(self._kept.scores, scores)
+        return scores
 
 
 class _Drawn(LogitsProcessor):
     """Leaves one token of each row: that at which the cumulative distribution passes the row's next random number."""
 
-    def __init__(self, streams: Sequence[random.Random]) -> None:
+    def __init__(self, streams: Sequence[Stream]) -> None:
         self._streams = streams
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:

@@ -8,12 +8,11 @@ import entrotune.decoding.parts  # noqa: F401  (registers the parts)
 from entrotune.decoding.part import PARTS, Part, signature
 from entrotune.errors import UserError
 
-# What one may look for; transformers runs them with code from the hub only, which this program never does unasked.
-_MOVED = {
-    "contrastive_search": "contrastive-search",
-    "group_beam": "group-beam-search",
-    "diverse_beam": "group-beam-search",
-    "constrained_beam": "constrained-beam-search",
+# What one may look for under another name.
+_ELSEWHERE = {
+    "contrastive": "contrastive search is written contrastive_search(k=4, alpha=0.6)",
+    "group_beam": "beams in groups are written diverse_beam(beams=4, groups=4, diversity=0.5)",
+    "constrained_beam": "forced words are not offered; --choices limits responses to given ones",
 }
 
 
@@ -63,11 +62,8 @@ def _part(node: ast.expr, text: str) -> Part:
     name = node.func if isinstance(node, ast.Call) else node
     if not isinstance(name, ast.Name):
         raise error("expected a part such as top_k(50); parts are joined by +")
-    if name.id in _MOVED:
-        raise error(
-            f"transformers has no {name.id} of its own any more: it runs code from the hub "
-            f"(transformers-community/{_MOVED[name.id]}), which is not offered here"
-        )
+    if name.id in _ELSEWHERE:
+        raise error(_ELSEWHERE[name.id], name)
     if name.id not in PARTS:
         near = difflib.get_close_matches(name.id, PARTS, n=1)
         raise error(f"unknown part {name.id!r}{f'; did you mean {near[0]!r}?' if near else ''}", name)

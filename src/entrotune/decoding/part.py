@@ -37,6 +37,15 @@ class Part(ABC):
     def processor(self) -> LogitsProcessor | None:
         """A new processor of scores [B, V] for `generate(logits_processor=[...])`; None where nothing is changed."""
 
+    @property
+    def brief(self) -> str:
+        """Values without names, up to the last that is not as by default."""
+        fields = dataclasses.fields(self)
+        own = [field.name for field in fields if getattr(self, field.name) != field.default]
+        shown = fields[: 1 + [field.name for field in fields].index(own[-1])] if own else ()
+        values = [written(getattr(self, field.name)) for field in shown]
+        return f"{self.name}({', '.join(values)})" if values else self.name
+
     def __str__(self) -> str:
         values = [written(getattr(self, field.name)) for field in dataclasses.fields(self)]
         if len(values) == 1:

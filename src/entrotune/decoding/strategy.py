@@ -10,8 +10,8 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from entrotune.decoding.entropy import wide
 from entrotune.decoding.parse import StrategyError, parse
-from entrotune.decoding.part import TEMPERATURE, Part
-from entrotune.decoding.parts.search import Beam, Greedy
+from entrotune.decoding.part import SEARCH, TEMPERATURE, Part
+from entrotune.decoding.parts.search import DiverseBeam, Greedy, Lookahead
 from entrotune.decoding.parts.temperatures import Temperature
 from entrotune.errors import UserError
 
@@ -39,8 +39,12 @@ class Strategy:
                 raise UserError(f"{one} and {other} exclude each other; give one of them")
         search = ordered[0]
         idle = [part for part in ordered[1:] if part.place >= TEMPERATURE]
-        if isinstance(search, Greedy | Beam) and idle:
+        if isinstance(search, Greedy) and idle:
             raise UserError(f"{search} takes no chances, so {idle[0]} would change nothing; leave one of them out")
+        if isinstance(search, Lookahead) and idle:
+            raise UserError(
+                f"{search} ranks by the model's own probabilities, so {idle[0]} has no place; leave one of them out"
+            )
 
     @classmethod
     def of(cls, text: "str | Strategy | Sequence[Part]") -> "Strategy":
@@ -65,15 +69,26 @@ class Strategy:
         return " + ".join(map(str, self.parts))
 
     @property
-    def beam(self) -> Beam | None:
-        """The beam search, where there is one."""
-        return next((part for part in self.parts if isinstance(part, Beam)), None)
+    def brief(self) -> str:
+        """As short as it can be written: `diverse_beam(6, 3)`, without names and what is as by default."""
+        return " + ".join(part.brief for part in self.parts)
+
+    @property
+    def lookahead(self) -> Lookahead | None:
+        """The search that looks further than the next token, where there is one."""
+        search = self.parts[0]
+        return search if isinstance(search, Lookahead) else None
 
     @property
     def takes_chances(self) -> bool:
-        """Whether two samples of one prompt may differ."""
+        """Whether tokens are drawn."""
         cold = any(isinstance(part, Temperature) and part.value == 0 for part in self.parts)
-        return not cold and not isinstance(self.parts[0], Greedy | Beam)
+        return not cold and not isinstance(self.parts[0], Greedy | Lookahead)
+
+    @property
+    def answers_differ(self) -> bool:
+        """Whether two samples of one prompt may differ, by chance or as those of several groups of beams."""
+        return self.takes_chances or isinstance(self.parts[0], DiverseBeam)
 
     def processors(self) -> LogitsProcessorList:
         """New processors in order, for `model.generate(logits_processor=...)`.
@@ -81,7 +96,9 @@ class Strategy:
         With `do_sample=True, top_k=0` the outcome is a draw from this strategy; with `do_sample=False` it is the
         likeliest token of what the parts leave.
         """
-        made: list[LogitsProcessor | None] = [part.processor() for part in self.parts]
+        # A search written first acts last: greedy takes the likeliest of what the other parts leave.
+        acting = sorted(self.parts, key=lambda part: part.place == SEARCH)
+        made: list[LogitsProcessor | None] = [part.processor() for part in acting]
         return LogitsProcessorList([processor for processor in made if processor is not None])
 
     def probabilities(self, logits: Tensor, input_ids: Tensor | None = None) -> Tensor:
@@ -92,10 +109,10 @@ class Strategy:
             input_ids: [B, T] tokens so far, for parts that look at them; without it there are none.
 
         Raises:
-            UserError: beam search, which has no such distribution.
+            UserError: beams or contrastive search, which have no such distribution.
         """
-        if self.beam:
-            raise UserError(f"{self.beam} chooses among whole sequences: it has no distribution of the next token")
+        if self.lookahead:
+            raise UserError(f"{self.lookahead} looks at what would follow: it has no distribution of the next token")
         scores = wide(logits).reshape(-1, logits.shape[-1])
         if input_ids is None:
             input_ids = torch.zeros((len(scores), 0), dtype=torch.long, device=logits.device)

@@ -1,5 +1,6 @@
 """`entrotune generate`: responses to prompts, by any strategy, from a model in memory or a server."""
 
+import functools
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,8 @@ from rich.progress import Progress
 from entrotune import provenance
 from entrotune.data import Row, fingerprint, prompts_of
 from entrotune.data.rejects import Reject, write_rejects
-from entrotune.decoding import Strategy
+from entrotune.decoding import Strategy, end_tokens
+from entrotune.decoding.choices import Choices
 from entrotune.decoding.classifiers import SequenceClassifier
 from entrotune.decoding.content import read_filter
 from entrotune.decoding.endpoint import Endpoint, request_settings
@@ -21,6 +23,7 @@ from entrotune.experiments.generation.asks import read_asks
 from entrotune.experiments.generation.bench import bench
 from entrotune.experiments.generation.choosing import check_choosing, choose
 from entrotune.experiments.generation.output_file import OutputFile, beside
+from entrotune.experiments.generation.page import write_responses_page
 from entrotune.experiments.generation.work import Judging, work
 from entrotune.experiments.generation.writers import EndpointWriter, LocalWriter
 from entrotune.measures import diversity_of
@@ -66,19 +69,23 @@ def generate(
     )
     if file.path is not None and prompt_rejects:
         write_rejects(beside(file.path, "prompt-rejects.jsonl"), prompt_rejects)
-    _write(config, asks, file, judging, progress, on_text)
+    load = functools.cache(lambda: load_model(config.model, dtype=config.dtype, device=config.device))
+    _write(config, asks, load, file, judging, progress, on_text)
     wanted = {(row.id, index) for row in asks for index in range(config.n)}
     kept = _ordered(file.lines, wanted, asks)
     rejects = _ordered(file.rejects, wanted, asks)
     selected = choose(config, asks, kept)
     record = _record(config, asks, kept, rejects, prompt_rejects, template, time.perf_counter() - started)
     file.finish([row.id for row in asks], config.n, selected, record)
+    if config.html:
+        write_responses_page(config, asks, kept, len(rejects), *load(), progress)
     return record | {"outputs": kept, "rejects": rejects, "selected": selected}
 
 
 def _write(
     config: GenerateConfig,
     asks: Sequence[Row],
+    load: Callable[[], tuple[Any, Any]],
     file: OutputFile,
     judging: Judging,
     progress: Progress | None,
@@ -100,7 +107,7 @@ def _write(
             )
             work(config, asks, server, file, judging, progress)
         return
-    model, tokenizer = load_model(config.model, dtype=config.dtype, device=config.device)
+    model, tokenizer = load()
     direct = judging.template is None and judging.content is None and config.prompting != "verbalised"
     local = LocalWriter(
         model,
@@ -110,6 +117,7 @@ def _write(
         batch_size=config.batch_size,
         system=config.system,
         on_text=on_text if direct and config.n * len(asks) == 1 else None,
+        choices=Choices(config.choices, tokenizer, end_tokens(model, tokenizer)) if config.choices else None,
     )
     work(config, asks, local, file, judging, progress)
 
@@ -153,6 +161,7 @@ def _record(
         "strategy": config.strategy,
         "seed": config.seed,
         "out": config.out,
+        "html": config.html,
         "counts": {
             "prompts": len(asks),
             "prompts_rejected": len(prompt_rejects),

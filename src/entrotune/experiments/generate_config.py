@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from entrotune.decoding import Strategy
+from entrotune.decoding.choices import check_choices
 from entrotune.errors import UserError
+from entrotune.files import check_page
 
 Rerank = Literal["likelihood", "majority", "checker", "reward", "diverse"]
 Prompting = Literal["plain", "another", "verbalised"]
@@ -22,6 +24,7 @@ class GenerateConfig:
         prompts: a file of prompts: .jsonl, .csv, .parquet and so on, or .txt with one a line.
         n: responses to each prompt.
         strategy: parts joined by +; applied in one order, whatever the order they are written in.
+        choices: texts of which each response is one.
         max_new_tokens: of a response.
         seed: fixes every response.
         batch_size: responses generated at once; it changes no response but by roundings.
@@ -46,6 +49,8 @@ class GenerateConfig:
         format: of the prompts file.
         columns: our name of a column → its name in the file.
         limit: read so many prompts.
+        html: an HTML file to write in the end: responses token by token, with the predictions that each came from.
+        html_responses: responses on that page at most; the page says how many it leaves out.
         dtype: of the weights.
         device: such as `cpu` or `cuda:1`.
     """
@@ -55,6 +60,7 @@ class GenerateConfig:
     prompts: str | None = None
     n: int = 1
     strategy: str = "temperature(0.8) + top_p(0.95)"
+    choices: list[str] = field(default_factory=list)
     max_new_tokens: int = 128
     seed: int = 0
     batch_size: int = 16
@@ -78,13 +84,15 @@ class GenerateConfig:
     format: str = "auto"
     columns: dict[str, str] | None = None
     limit: int | None = None
+    html: str | None = None
+    html_responses: int = 50
     dtype: str = "float32"
     device: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strategy", str(Strategy.of(self.strategy)))
         object.__setattr__(self, "strategies", [str(Strategy.of(text)) for text in self.strategies])
-        for name in ("n", "max_new_tokens", "batch_size", "candidates", "keep", "concurrency"):
+        for name in ("n", "max_new_tokens", "batch_size", "candidates", "keep", "concurrency", "html_responses"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.timeout <= 0 or self.retries < 0:
@@ -95,8 +103,10 @@ class GenerateConfig:
             value = getattr(self, name)
             if value is not None and value not in get_args(kind):
                 raise UserError(f"{name} is {value!r}; expected one of {', '.join(get_args(kind))}")
+        check_page(self.html)
         self._check_sources()
         self._check_together()
+        self._check_choices()
 
     def _check_sources(self) -> None:
         given = [name for name in ("prompt", "prompts", "fields") if getattr(self, name) is not None]
@@ -125,13 +135,31 @@ class GenerateConfig:
             ),
             "bench writes a folder; give out": self.bench and self.out is None,
             "strategies belong to bench; one strategy is given as strategy": self.strategies and not self.bench,
+            "html needs the model's prediction at every token, which servers do not tell; leave endpoint out": (
+                self.html and self.endpoint
+            ),
+            "html shows responses as they were drawn from their prompts; leave bench and prompting out": (
+                self.html and (self.bench or self.prompting != "plain")
+            ),
             "overwrite needs out": self.overwrite and self.out is None,
         }
         for message, is_wrong in wrong.items():
             if is_wrong:
                 raise UserError(message)
 
+    def _check_choices(self) -> None:
+        if not self.choices:
+            return
+        check_choices(self.choices)
+        others = [name for name in ("bench", "endpoint", "fields") if getattr(self, name)]
+        if self.prompting == "verbalised":
+            others.append("prompting: verbalised")
+        if "no_repeat_ngram" in self.strategy:  # it could forbid all that is left
+            others.append("no_repeat_ngram")
+        if others:
+            raise UserError(f"choices and {others[0]} exclude each other; leave one of them out")
+
     def identity(self) -> Mapping[str, Any]:
         """What must be equal for responses in `out` to be gone on with; how many, and how fast, may change."""
         names = ("strategy", "max_new_tokens", "seed", "system", "prompting", "candidates", "endpoint", "dtype")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | ({"choices": self.choices} if self.choices else {})

@@ -18,6 +18,8 @@ from entrotune.reports.samples import read_samples, temperatures_of, visible
 from entrotune.reports.views import KINDS, best_cells, front_axes, read_metrics, read_variants, sample_sizes
 
 _COLUMNS = ("own_perplexity", "repetition", "correct", "distinct_2", "tokens_per_second")
+# An axis is logarithmic where its greatest value is so many times its least.
+_LOG_FROM = 20
 # So that all columns fit 80 characters; rich narrows columns that may wrap to nothing.
 _LABEL_WIDTH, _HEADING_WIDTH = 23, 10
 
@@ -39,11 +41,7 @@ def write_generation_report(record: Mapping[str, Any], path: str | Path) -> None
     front = front_figure(variants, quality, diversity)
     figures: dict[str, Figure] = {}
     if front is not None:
-        # A strategy is one point: its name stands where a line over temperatures has these.
-        for trace in front["data"]:
-            own = {"text": [trace["name"]], "mode": "markers+text", "textposition": "top center", "cliponaxis": False}
-            trace |= own
-        figures["front"] = front
+        figures["front"] = _of_points(front)
     groups = [(kind, [metric for metric in metrics if metric.kind == kind]) for kind in KINDS]
     samples = read_samples(record, variants)
     write_page(
@@ -83,6 +81,19 @@ def generation_table(record: Mapping[str, Any]) -> Table:
         cells = [number.text if (number := one.get(metric.name)) else "–" for one in numbers for metric in shown]
         table.add_row(_wrapped(variant.label, _LABEL_WIDTH), *cells)
     return table
+
+
+def _of_points(front: Figure) -> Figure:
+    """The figure for strategies, which are points and no lines: the page's script names those that no other beats."""
+    for trace in front["data"]:
+        del trace["text"], trace["textposition"]
+        trace["mode"] = "markers"
+        numbers = "%{xaxis.title.text}: %{x:.4g}<br>%{yaxis.title.text}: %{y:.4g}"
+        trace["hovertemplate"] = f"<b>{trace['name']}</b><br>{numbers}<extra></extra>"
+    for name, axis in front["axes"].items():
+        values = [value for column in front["columns"] for value in column[name]["value"] if value is not None]
+        axis["log"] = bool(values) and min(values) > 0 and max(values) > _LOG_FROM * min(values)
+    return {**front, "names_best": True}
 
 
 def _wrapped(text: str, width: int) -> Text:

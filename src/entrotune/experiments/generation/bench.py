@@ -12,16 +12,16 @@ import numpy as np
 from rich.progress import Progress
 
 from entrotune import provenance
-from entrotune.data import Prompt, Row, prompts_of
-from entrotune.decoding import Response, Strategy, draw, stream
-from entrotune.errors import UserError
+from entrotune.data import Prompt, Row, fingerprint, prompts_of
+from entrotune.decoding import Strategy, draw, stream
 from entrotune.evaluation.measure import sample_columns
-from entrotune.evaluation.records import Column, SampleRecord, SettingRecord, describe_metrics, summarise
+from entrotune.evaluation.records import Column, SettingRecord, describe_metrics, summarise
 from entrotune.experiments.generate_config import GenerateConfig
 from entrotune.experiments.generation.asks import read_asks
+from entrotune.experiments.generation.bench_drawn import Drawn, DrawnFile, drawn_by, wanted
 from entrotune.files import atomic_write_json, atomic_write_text
 from entrotune.measures import distinct_n
-from entrotune.models import context_length, load_model, load_tokenizer
+from entrotune.models import context_length, load_model, load_tokenizer, resolve_model
 from entrotune.reports import write_generation_report
 
 SCHEMA_VERSION = 1
@@ -30,6 +30,8 @@ _SHOWN = 6
 STRATEGIES = (
     "greedy",
     "beam(4)",
+    "diverse_beam(4, 4)",
+    "contrastive_search(4, 0.6)",
     "sample",
     "temperature(0.7)",
     "temperature(1.3)",
@@ -48,6 +50,7 @@ STRATEGIES = (
     "target_entropy(1)",
 )
 """One of each kind, and the usual combination."""
+_DEFAULT = tuple(str(Strategy.of(text)) for text in STRATEGIES)
 
 _OPEN = (
     "Name something one finds in a kitchen.",
@@ -86,40 +89,76 @@ _OWN = {
 def bench(config: GenerateConfig, *, dry_run: bool, progress: Progress | None) -> dict[str, Any]:
     """Sample with every strategy; write `bench.json`, `samples.jsonl` and `report.html` into `config.out`.
 
-    Greedy and beam search give one answer: it is found once and counted `n` times.
+    Greedy, beam and contrastive search give one answer: it is found once and counted `n` times. Each strategy's
+    responses are kept as soon as it is done; the same command again goes on, and other strategies may be added.
 
     Raises:
-        UserError: bad input, or `out` holds a bench and `overwrite` is not given.
+        UserError: bad input, or `out` holds a bench of other settings and `overwrite` is not given.
     """
     assert config.out is not None
     folder = Path(config.out)
-    if (folder / "bench.json").exists() and not config.overwrite:
-        raise UserError(f"'{folder}' holds a bench already; give another folder, or overwrite")
     rows = read_asks(config, None)[0] if config.prompts or config.prompt else built_in()
-    strategies = [Strategy.of(text) for text in dict.fromkeys(config.strategies or STRATEGIES)]
+    strategies = [Strategy.of(text) for text in dict.fromkeys(config.strategies or _DEFAULT)]
     if dry_run:
         return _plan(config, rows, strategies)
     started = time.perf_counter()
+    file = DrawnFile(folder, _settings(config, rows), overwrite=config.overwrite)
     model, tokenizer = load_model(config.model, dtype=config.dtype, device=config.device)
     context = context_length(model)
     room = None if context is None else context - config.max_new_tokens
     prompts = prompts_of(rows, tokenizer, system=config.system, max_length=room)
-    variants, samples = [], {}
-    task = progress.add_task("strategies", total=len(strategies)) if progress else None
-    warm_up = Strategy.of("sample")
-    draw(model, tokenizer, [prompts[0].input_ids], [stream(0, "", 0)], strategy=warm_up, max_new_tokens=2)
-    for strategy in strategies:
-        drawn, seconds = _drawn(model, tokenizer, prompts, strategy, config)
-        samples[str(strategy)] = drawn
-        variants.append(_variant(strategy, prompts, drawn, seconds, config))
-        if progress is not None and task is not None:
-            progress.advance(task)
-    record = _record(config, prompts, variants, samples, model, time.perf_counter() - started)
-    lines = [{"strategy": name, **one.to_dict()} for name, drawn in samples.items() for one, _ in drawn]
+    everything = _all_drawn(config, strategies, prompts, (model, tokenizer), file, progress)
+    variants = [_variant(drawn, prompts, config) for drawn in everything]
+    record = _record(config, prompts, variants, everything, model, time.perf_counter() - started)
+    lines = [
+        {"strategy": str(drawn.strategy), **sample.to_dict()}
+        for drawn in everything
+        for sample in drawn.samples(prompts, config.n, config.seed)
+    ]
     atomic_write_text(folder / "samples.jsonl", "".join(_json_line(line) for line in lines))
     write_generation_report(record, folder / "report.html")
     atomic_write_json(folder / "bench.json", record)
     return record
+
+
+def _all_drawn(
+    config: GenerateConfig,
+    strategies: Sequence[Strategy],
+    prompts: Sequence[Prompt],
+    loaded: tuple[Any, Any],
+    file: DrawnFile,
+    progress: Progress | None,
+) -> list[Drawn]:
+    """What every strategy drew, in their order: kept before, or now."""
+    missing = [strategy for strategy in strategies if file.get(strategy) is None]
+    total = sum(len(wanted(strategy, prompts, config.n)) for strategy in missing)
+    task = progress.add_task("strategies", total=total) if progress else None
+
+    def advance(count: int) -> None:
+        if progress is not None and task is not None:
+            progress.advance(task, count)
+
+    if missing:  # what is done once, at the first call, is no strategy's time
+        first, warm_up = prompts[0].input_ids, Strategy.of("sample")
+        draw(*loaded, [first], [stream(0, "", 0)], strategy=warm_up, max_new_tokens=2)
+    for strategy in missing:
+        if progress is not None and task is not None:
+            progress.update(task, description=strategy.brief)
+        file.add(drawn_by(strategy, *loaded, prompts, config, advance=advance))
+    if progress is not None and task is not None:
+        progress.remove_task(task)
+    found = [file.get(strategy) for strategy in strategies]
+    return [one for one in found if one is not None]
+
+
+def _settings(config: GenerateConfig, rows: Sequence[Row]) -> dict[str, Any]:
+    """What must be equal for responses to be compared with those drawn before, and their speeds."""
+    names = ("n", "max_new_tokens", "seed", "batch_size", "system", "dtype", "device")
+    return {
+        "model": {"name": config.model, "fingerprint": resolve_model(config.model).fingerprint or ""},
+        "prompts": fingerprint(rows),
+        **{name: getattr(config, name) for name in names},
+    }
 
 
 def built_in() -> list[Row]:
@@ -131,57 +170,12 @@ def built_in() -> list[Row]:
     ]
 
 
-Drawn = list[tuple[SampleRecord, Response]]
-
-
-def _drawn(
-    model: Any, tokenizer: Any, prompts: Sequence[Prompt], strategy: Strategy, config: GenerateConfig
-) -> tuple[Drawn, float]:
-    """Responses by prompt and index, and the seconds they took."""
-    drawn, repeats = (config.n, 1) if strategy.takes_chances else (1, config.n)
-    wanted = [(p, i) for p in sorted(prompts, key=lambda p: -len(p.input_ids)) for i in range(drawn)]
-    started = time.perf_counter()
-    found: dict[tuple[str, int], Response] = {}
-    for start in range(0, len(wanted), config.batch_size):
-        batch = wanted[start : start + config.batch_size]
-        responses = draw(
-            model,
-            tokenizer,
-            [prompt.input_ids for prompt, _ in batch],
-            [stream(config.seed, prompt.id, index) for prompt, index in batch],
-            strategy=strategy,
-            max_new_tokens=config.max_new_tokens,
-        )
-        found |= {(prompt.id, index): one for (prompt, index), one in zip(batch, responses, strict=True)}
-    seconds = time.perf_counter() - started
-    records = []
-    for prompt in prompts:
-        for index in range(config.n):
-            one = found[prompt.id, index // repeats]
-            sample = SampleRecord(
-                prompt_id=prompt.id,
-                index=index,
-                temperature=math.nan,
-                text=one.text,
-                token_ids=one.token_ids,
-                tokens=one.tokens,
-                finished=one.finished,
-                seed=config.seed,
-                batch=0,
-            )
-            records.append((sample, one))
-    return records, seconds
-
-
-def _variant(
-    strategy: Strategy, prompts: Sequence[Prompt], drawn: Drawn, seconds: float, config: GenerateConfig
-) -> dict[str, Any]:
+def _variant(drawn: Drawn, prompts: Sequence[Prompt], config: GenerateConfig) -> dict[str, Any]:
     """A strategy as the record has it."""
-    columns = sample_columns(prompts, [sample for sample, _ in drawn])
-    setting = SettingRecord(
-        temperature=math.nan, samples_per_prompt=config.n, columns=columns, samples=tuple(one for one, _ in drawn)
-    )
-    by_prompt = {prompt.id: [one for sample, one in drawn if sample.prompt_id == prompt.id] for prompt in prompts}
+    samples = drawn.samples(prompts, config.n, config.seed)
+    columns = sample_columns(prompts, samples)
+    setting = SettingRecord(temperature=math.nan, samples_per_prompt=config.n, columns=columns, samples=tuple(samples))
+    by_prompt = {prompt.id: drawn.of(prompt.id, config.n) for prompt in prompts}
     ids = tuple(by_prompt)
     nll = np.array([math.fsum(one.nll for one in own) for own in by_prompt.values()])
     tokens = np.array([float(sum(len(one.token_ids) for one in own)) for own in by_prompt.values()])
@@ -190,18 +184,19 @@ def _variant(
         "own_perplexity": Column(ids, nll, tokens).estimate(seed=config.seed).increasing(math.exp).to_dict(),
         "repetition": Column(ids, repeated).estimate(seed=config.seed).to_dict(),
     }
-    made = sum(len(one.token_ids) for _, one in drawn) / (1 if strategy.takes_chances else config.n)
     measured = {name: estimate.to_dict() for name, estimate in summarise(setting, seed=config.seed).items()}
+    speed = {"value": drawn.tokens_per_second, "n": len(drawn.responses)}
     return {
-        "name": str(strategy),
+        "name": str(drawn.strategy),
+        "label": drawn.strategy.brief,
         "tuned": True,
         "settings": [
             {
                 "temperature": None,
                 "samples_per_prompt": config.n,
-                "samples": len(drawn),
+                "samples": len(samples),
                 "unfinished": setting.unfinished,
-                "metrics": {**estimates, **measured, "tokens_per_second": {"value": made / seconds, "n": len(drawn)}},
+                "metrics": {**estimates, **measured, "tokens_per_second": speed},
             }
         ],
         "described": describe_metrics([setting]),
@@ -219,7 +214,7 @@ def _record(
     config: GenerateConfig,
     prompts: Sequence[Prompt],
     variants: list[dict[str, Any]],
-    samples: Mapping[str, Drawn],
+    everything: Sequence[Drawn],
     model: Any,
     seconds: float,
 ) -> dict[str, Any]:
@@ -242,11 +237,11 @@ def _record(
                 "references": list(prompt.references),
                 "outputs": [
                     {
-                        "variant": name,
+                        "variant": str(drawn.strategy),
                         "temperature": None,
-                        "texts": [sample.text for sample, _ in drawn if sample.prompt_id == prompt.id],
+                        "texts": [one.text for one in drawn.of(prompt.id, config.n)],
                     }
-                    for name, drawn in samples.items()
+                    for drawn in everything
                 ],
             }
             for prompt in prompts[:_SHOWN]
@@ -274,7 +269,7 @@ def _json_line(line: Mapping[str, Any]) -> str:
 
 def _plan(config: GenerateConfig, rows: Sequence[Row], strategies: Sequence[Strategy]) -> dict[str, Any]:
     prompts = prompts_of(rows, load_tokenizer(config.model), system=config.system)
-    responses = sum(len(prompts) * (config.n if strategy.takes_chances else 1) for strategy in strategies)
+    responses = sum(len(wanted(strategy, prompts, config.n)) for strategy in strategies)
     return {
         "kind": "plan",
         "model": config.model,

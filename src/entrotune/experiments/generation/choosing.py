@@ -5,7 +5,7 @@ from typing import Any
 
 from entrotune.data import Row
 from entrotune.data.rows import prompt_messages
-from entrotune.decoding.classifiers import SequenceClassifier
+from entrotune.decoding.classifiers import SequenceClassifier, check_reward_model
 from entrotune.decoding.rerank import by_checker, by_majority, by_score, diverse
 from entrotune.errors import UserError
 from entrotune.experiments.generate_config import GenerateConfig
@@ -15,7 +15,9 @@ from entrotune.measures.words import normalised
 
 
 def check_choosing(config: GenerateConfig, asks: Sequence[Row]) -> None:
-    """Raise a `UserError` where prompts lack what the way of choosing needs."""
+    """Raise a `UserError` where prompts lack what the way of choosing needs, or the reward model is none."""
+    if config.reward_model is not None:
+        check_reward_model(config.reward_model)
     if config.rerank == "checker" and (bare := [row for row in asks if row.checker is None]):
         raise UserError(f"rerank: checker needs a checker in every prompt; '{bare[0].id}' has none")
 

@@ -2,9 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from entrotune.errors import UserError
 from entrotune.files import atomic_write_json, atomic_write_text
@@ -13,6 +13,7 @@ SCHEMA_VERSION = 1
 
 Line = dict[str, Any]
 Key = tuple[str, int]
+K = TypeVar("K")
 
 
 def beside(path: Path, kind: str) -> Path:
@@ -39,9 +40,9 @@ class OutputFile:
             for kind in ("rejects.jsonl", "settings.json", "summary.json", "selected.jsonl", "prompt-rejects.jsonl"):
                 beside(path, kind).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
-        self._claim({"schema_version": SCHEMA_VERSION, **settings})
-        self.lines = _read(path)
-        self.rejects = _read(beside(path, "rejects.jsonl"))
+        claim(path, beside(path, "settings.json"), {"schema_version": SCHEMA_VERSION, **settings})
+        self.lines = read_lines(path, _key)
+        self.rejects = read_lines(beside(path, "rejects.jsonl"), _key)
 
     @property
     def done(self) -> set[Key]:
@@ -55,8 +56,8 @@ class OutputFile:
         self.lines |= {_key(line): line for line in good}
         self.rejects |= {_key(line): line for line in bad}
         if self.path is not None:
-            _append(self.path, good)
-            _append(beside(self.path, "rejects.jsonl"), bad)
+            append_lines(self.path, good)
+            append_lines(beside(self.path, "rejects.jsonl"), bad)
 
     def finish(self, order: Sequence[str], n: int, selected: Sequence[Line], summary: Mapping[str, Any]) -> None:
         """Bring all lines into the order of prompts and indices, and write what was chosen and the summary."""
@@ -72,23 +73,27 @@ class OutputFile:
             atomic_write_text(beside(self.path, "selected.jsonl"), _text(selected))
         atomic_write_json(beside(self.path, "summary.json"), dict(summary))
 
-    def _claim(self, settings: Mapping[str, Any]) -> None:
-        assert self.path is not None
-        kept = beside(self.path, "settings.json")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if not kept.exists():
-            if self.path.exists():
-                raise UserError(f"'{self.path}' exists without '{kept.name}'; move it away or use overwrite")
-            atomic_write_json(kept, settings)
-            return
-        before = json.loads(kept.read_text(encoding="utf-8"))
-        now = json.loads(json.dumps(settings))
-        for name in now.keys() | before.keys():
-            if now.get(name) != before.get(name):
-                raise UserError(
-                    f"'{self.path}' was made with {name} {before.get(name)!r:.200}, not {now.get(name)!r:.200}: "
-                    "give the same, another file, or overwrite"
-                )
+
+def claim(path: Path, kept: Path, settings: Mapping[str, Any]) -> None:
+    """Write the settings of what is made at `path` into the file `kept`, or see that it was made with the same.
+
+    Raises:
+        UserError: a setting differs, or `path` exists without its settings.
+    """
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    if not kept.exists():
+        if path.exists():
+            raise UserError(f"'{path}' exists without '{kept.name}'; move it away or use overwrite")
+        atomic_write_json(kept, settings)
+        return
+    before = json.loads(kept.read_text(encoding="utf-8"))
+    now = json.loads(json.dumps(settings))
+    for name in now.keys() | before.keys():
+        if now.get(name) != before.get(name):
+            raise UserError(
+                f"'{path}' was made with {name} {before.get(name)!r:.200}, not {now.get(name)!r:.200}: "
+                "give the same, another file, or overwrite"
+            )
 
 
 def _key(line: Mapping[str, Any]) -> Key:
@@ -99,7 +104,8 @@ def _text(lines: Iterable[Line]) -> str:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def _append(path: Path, lines: Sequence[Line]) -> None:
+def append_lines(path: Path, lines: Sequence[Line]) -> None:
+    """Add lines to a file; they are on the disk when this returns."""
     if not lines:
         return
     with path.open("ab") as file:
@@ -108,18 +114,23 @@ def _append(path: Path, lines: Sequence[Line]) -> None:
         os.fsync(file.fileno())
 
 
-def _read(path: Path) -> dict[Key, Line]:
+def read_lines(path: Path, key: Callable[[Line], K]) -> dict[K, Line]:
+    """The lines of a file by their keys; one that was not finished is cut off.
+
+    Raises:
+        UserError: a line is damaged.
+    """
     if not path.exists():
         return {}
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole < len(content):  # the process was killed within a line
         os.truncate(path, whole)
-    found: dict[Key, Line] = {}
+    found: dict[K, Line] = {}
     for number, raw in enumerate(content[:whole].splitlines(), start=1):
         try:
             line = json.loads(raw)
-            found[_key(line)] = line
+            found[key(line)] = line
         except (ValueError, KeyError, TypeError):
             raise UserError(f"{path}:{number} is damaged; mend the line, or use overwrite") from None
     return found

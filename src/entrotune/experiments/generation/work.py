@@ -88,6 +88,8 @@ def _line(config: GenerateConfig, item: Item, answer: Answer, judging: Judging) 
         "nll": answer.nll,
         "mean_logprob": answer.mean_logprob,
     }
+    if config.html:
+        line["token_ids"] = list(answer.token_ids)
     if config.prompting == "verbalised":
         stated = parse_verbalised(answer.text, config.candidates)
         line |= {"raw": answer.text, "verbalised": stated.to_dict()}

@@ -1,6 +1,5 @@
 """Who answers: a model in memory, in batches of like length, or a server, several requests at once."""
 
-import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from transformers import TextStreamer
 from entrotune.data import Row, prompts_of
 from entrotune.data.render import with_system
 from entrotune.data.rows import prompt_messages
-from entrotune.decoding import Strategy, draw
+from entrotune.decoding import Strategy, Stream, draw
+from entrotune.decoding.choices import Choices
 from entrotune.decoding.endpoint import Endpoint, request_seed
 from entrotune.errors import UserError
 from entrotune.models import context_length
@@ -24,18 +24,22 @@ class Item:
     prompt_id: str
     index: int
     row: Row
-    stream: random.Random
+    stream: Stream
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One response; `nll` (nats, summed, under the model itself) and `tokens` are None where they are not known."""
+    """One response; `nll` (nats, summed, under the model itself) and `tokens` are None where they are not known.
+
+    `token_ids` are as drawn, with the end mark; empty where they are not known.
+    """
 
     text: str
     tokens: int | None
     finished: bool
     nll: float | None = None
     mean_logprob: float | None = None
+    token_ids: tuple[int, ...] = ()
 
 
 class Writer(Protocol):
@@ -53,6 +57,7 @@ class LocalWriter:
 
     Args:
         on_text: told the text as it comes, where one response is wanted and the strategy goes from left to right.
+        choices: texts of which each response is one.
     """
 
     def __init__(
@@ -65,7 +70,9 @@ class LocalWriter:
         batch_size: int,
         system: str | None = None,
         on_text: Callable[[str], None] | None = None,
+        choices: Choices | None = None,
     ) -> None:
+        self._choices = choices
         self._model, self._tokenizer = model, tokenizer
         self._strategy, self._max_new_tokens, self._batch_size = strategy, max_new_tokens, batch_size
         self._system, self._on_text = system, on_text
@@ -83,6 +90,7 @@ class LocalWriter:
             raise UserError(f"prompt '{empty[0]}' has no token to start from")
         ordered = sorted(items, key=lambda item: -len(ids[item.row.id]))
         streamer = _Streamer(self._tokenizer, self._on_text) if self._on_text and len(items) == 1 else None
+        search = self._strategy.lookahead
         for start in range(0, len(ordered), self._batch_size):
             batch = ordered[start : start + self._batch_size]
             found = draw(
@@ -92,10 +100,11 @@ class LocalWriter:
                 [item.stream for item in batch],
                 strategy=self._strategy,
                 max_new_tokens=self._max_new_tokens,
-                streamer=streamer if not self._strategy.beam else None,
+                choices=self._choices,
+                streamer=streamer if search is None or not search.whole else None,
             )
             yield [
-                (item, Answer(one.text, one.tokens, one.finished, one.nll, one.mean_logprob))
+                (item, Answer(one.text, one.tokens, one.finished, one.nll, one.mean_logprob, one.token_ids))
                 for item, one in zip(batch, found, strict=True)
             ]
 
