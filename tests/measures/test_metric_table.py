@@ -17,6 +17,8 @@ NAMES = [
     "rouge_l",
     "f1",
     "exact_match",
+    "slots",
+    "all_slots",
     "entropy",
     "distinct_1",
     "distinct_2",
@@ -27,6 +29,8 @@ NAMES = [
     "compression_ratio",
     "vendi",
     "distinct_outputs",
+    "ngram_coverage",
+    "reference_coverage",
     "base_nll",
     "length",
 ]

@@ -14,10 +14,13 @@ from entrotune.data import RowSet, describe_examples, fingerprint, load_rows, wr
 from entrotune.errors import UserError
 from entrotune.evaluation.header import header
 from entrotune.evaluation.held_out import HeldOut, hold_out
+from entrotune.evaluation.mauve import mauve_of
 from entrotune.evaluation.measure import measure
 from entrotune.evaluation.records import SettingRecord, describe_metrics
 from entrotune.evaluation.sample_file import settings_path
+from entrotune.evaluation.standard_tasks import StandardTasks
 from entrotune.files import atomic_write_json, atomic_write_text
+from entrotune.measures.mauve import check_mauve
 from entrotune.models import (
     ModelSource,
     check_head,
@@ -51,8 +54,12 @@ def evaluate(
     system: str | None = None,
     limit: int | None = None,
     format: str = "auto",
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | list[str]] | None = None,
     on_bad_row: str = "skip",
+    mauve: str | None = None,
+    lm_eval: Sequence[str] = (),
+    lm_eval_path: str | None = None,
+    lm_eval_limit: int | None = None,
     dtype: str = "float32",
     device: str | None = None,
     dry_run: bool = False,
@@ -76,6 +83,10 @@ def evaluate(
         overwrite: replace the evaluation that `out` holds.
         judge: a model of the same tokenizer that scores the samples (`base_nll`).
         system: a system message for conversations without one.
+        mauve: a model whose hidden states give the features for MAUVE of samples against people's answers.
+        lm_eval: standard tasks to run too, by their names in lm-eval, such as hellaswag.
+        lm_eval_path: a folder with task files (YAML) of your own, such as tasks on local files.
+        lm_eval_limit: of each task, the first so many documents.
         dtype: of the weights; see `load_model`.
         device: see `load_model`.
         dry_run: load no weights, write nothing; return what would be done.
@@ -93,16 +104,23 @@ def evaluate(
     _check_out(folder, resume=resume, overwrite=overwrite)
     source = resolve_model(model)
     rows = load_rows(data, format=format, columns=columns, limit=limit, on_bad_row=on_bad_row)
+    tasks = StandardTasks(lm_eval, path=lm_eval_path, limit=lm_eval_limit) if lm_eval else None
     chosen: dict[str, Any] = {"prompts": prompts, "seed": seed, "max_new_tokens": max_new_tokens, "system": system}
     if dry_run:
         held = hold_out(rows.rows, load_tokenizer(model), **chosen)
-        return _plan(source, rows, held, temperatures, samples, max_new_tokens)
+        return _plan(source, rows, held, temperatures, samples, max_new_tokens) | {"lm_eval": list(lm_eval)}
     loaded, tokenizer = load_model(model, dtype=dtype, device=device)
     check_head(loaded)
     held = hold_out(rows.rows, tokenizer, context=context_length(loaded), on_bad_row=on_bad_row, **chosen)
     judge_model = _load_judge(judge, tokenizer, dtype, device)
+    featuriser = _load_featuriser(mauve, held, samples, dtype, device)
     if folder is not None and overwrite:
         _remove(folder)
+    standard: dict[str, Any] = {}
+    if tasks is not None:
+        standard["lm_eval"] = tasks.run(
+            loaded, tokenizer, seed=seed, batch_size=batch_size, fingerprint=source.fingerprint, folder=folder
+        )
     settings = measure(
         loaded,
         tokenizer,
@@ -133,7 +151,11 @@ def evaluate(
         "settings": [setting.to_dict(seed=seed) for setting in settings],
         "metrics": describe_metrics(settings),
         "samples": show_samples(held, {model: settings}),
-    }
+    } | standard
+    if featuriser is not None:
+        record["mauve"] = {"features": mauve}
+        for told, setting in zip(record["settings"], settings, strict=True):
+            told["mauve"] = mauve_of(*featuriser, held.prompts, setting.samples, seed=seed, progress=progress)
     if folder is not None:
         _write(folder, record, settings, held, rows)
     return record
@@ -218,6 +240,16 @@ def _load_judge(judge: str | None, tokenizer: Any, dtype: str, device: str | Non
     return model
 
 
+def _load_featuriser(
+    name: str | None, held: HeldOut, samples: int, dtype: str, device: str | None
+) -> tuple[Any, Any] | None:
+    """The model that gives features for MAUVE, once it is sure that there are texts enough and the package is there."""
+    if name is None:
+        return None
+    check_mauve(sum(len(prompt.references) for prompt in held.prompts), len(held.prompts) * samples)
+    return load_model(name, dtype=dtype, device=device)
+
+
 def _check_out(folder: Path | None, *, resume: bool, overwrite: bool) -> None:
     if resume and overwrite:
         raise UserError("resume and overwrite exclude each other; give one of them")
@@ -241,6 +273,7 @@ def _remove(folder: Path) -> None:
     for path in (folder / "evaluation.json", folder / "samples.jsonl", folder / "per_prompt.jsonl", _rejects(folder)):
         path.unlink(missing_ok=True)
     settings_path(folder / "samples.jsonl").unlink(missing_ok=True)
+    (folder / "lm_eval.json").unlink(missing_ok=True)
 
 
 def _write(

@@ -9,6 +9,7 @@ from typing import Any
 from entrotune.data import Example, Prompt, Reject, Row, answers_of, encode_rows, merge_answers, prompt_key, prompts_of
 from entrotune.data.rows import prompt_messages
 from entrotune.errors import UserError
+from entrotune.measures import parse_meaning
 
 # Where neither the model nor the user sets a limit.
 _DEFAULT_LENGTH = 4096
@@ -46,7 +47,7 @@ def hold_out(
 
     Rows whose prompts differ only in case or white space are one prompt. Prompts are chosen in the order of a hash of
     `seed` and prompt, so the choice hardly changes when rows are added. A row without a checker but with references
-    is checked against them (set membership, ignoring case).
+    is checked against them (set membership, ignoring case), unless it asks for a meaning to be put into words.
 
     Args:
         prompts: how many to sample from at most; 0 for none.
@@ -82,7 +83,7 @@ def _choose(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
 
 
 def _checked(prompt: Prompt, row: Row) -> Prompt:
-    if prompt.checker is not None or not row.references:
+    if prompt.checker is not None or not row.references or parse_meaning(prompt.messages[-1]["content"]) is not None:
         return prompt
     return dataclasses.replace(prompt, checker={"kind": "set", "answers": list(row.references), "ignore_case": True})
 

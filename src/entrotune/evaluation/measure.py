@@ -12,7 +12,17 @@ from entrotune.data import Example, Prompt
 from entrotune.evaluation.nll import RowScore, evaluate_nll, sample_nll
 from entrotune.evaluation.records import Column, SampleRecord, SettingRecord
 from entrotune.evaluation.sampling import sample
-from entrotune.measures import best_of_n, diversity_of, majority_correct, parse_checker, pass_at_k, reference_metrics
+from entrotune.measures import (
+    best_of_n,
+    coverage_of,
+    diversity_of,
+    majority_correct,
+    parse_checker,
+    parse_meaning,
+    pass_at_k,
+    reference_metrics,
+    slots_of,
+)
 from entrotune.measures import corpus_scores as corpus_of
 
 EAD_VOCABULARY = 50_000
@@ -116,8 +126,8 @@ def likelihood_columns(
 
 
 def sample_columns(prompts: Sequence[Prompt], samples: Sequence[SampleRecord]) -> dict[str, Column]:
-    """Columns of the diversity measures, of `length`, of correctness where prompts have checkers, and of agreement with
-    references where they have these.
+    """Columns of the diversity measures, of `length`, of correctness where prompts have checkers, of agreement with
+    references and coverage of them where they have these, and of slots where what is asked is a meaning representation.
 
     Args:
         samples: by prompt; only their responses are measured.
@@ -133,6 +143,11 @@ def sample_columns(prompts: Sequence[Prompt], samples: Sequence[SampleRecord]) -
             row |= correctness(texts, prompt.checker)
         if prompt.has_references:
             row |= reference_metrics(texts, prompt.references)
+            if len(set(prompt.references)) > 1:
+                row |= coverage_of(texts, prompt.references)
+        meaning = prompt.messages[-1]["content"] if prompt.messages else prompt.text
+        if parse_meaning(meaning) is not None:
+            row |= slots_of(texts, meaning)
         rows.append(row)
     ids = tuple(prompt.id for prompt in prompts)
     names = dict.fromkeys(name for row in rows for name in row)

@@ -2,13 +2,16 @@
 
 from entrotune.measures.checkers import Checker, CheckResult, check, parse_checker
 from entrotune.measures.correctness import best_of_n, pass_at_k
+from entrotune.measures.coverage import coverage_of, ngram_coverage, reference_coverage, similarity
 from entrotune.measures.distinct import DistinctOutputs, distinct_n, distinct_outputs, ead
 from entrotune.measures.diversity import diversity_of
 from entrotune.measures.entropy import count_entropy, evenness, expected_coverage
+from entrotune.measures.fronts import hypervolume, knee, pareto
 from entrotune.measures.metrics import METRICS, MetricInfo
 from entrotune.measures.numbers import Number, last_number
 from entrotune.measures.reference_metrics import corpus_scores, reference_metrics, reference_signatures
 from entrotune.measures.repetition import compression_ratio, self_bleu
+from entrotune.measures.slots import parse_meaning, slots_of, slots_realised
 from entrotune.measures.uncertainty import (
     Estimate,
     bootstrap_mean,

@@ -94,6 +94,20 @@ METRICS: dict[str, MetricInfo] = {
     "exact_match": MetricInfo(
         "Exact match", "", "higher", "quality", "Share of samples that equal a reference, after SQuAD's normalisation."
     ),
+    "slots": MetricInfo(
+        "Slots realised",
+        "",
+        "higher",
+        "quality",
+        "Share of the slots of a meaning representation that a sample puts into words.",
+    ),
+    "all_slots": MetricInfo(
+        "All slots realised",
+        "",
+        "higher",
+        "quality",
+        "Share of samples that put every slot of their meaning representation into words.",
+    ),
     "entropy": MetricInfo(
         "Token entropy",
         "nats/token",
@@ -135,6 +149,20 @@ METRICS: dict[str, MetricInfo] = {
     ),
     "distinct_outputs": MetricInfo(
         "Distinct outputs", "samples", "higher", "diversity", "Number of different samples of a prompt."
+    ),
+    "ngram_coverage": MetricInfo(
+        "N-gram coverage",
+        "",
+        "higher",
+        "diversity",
+        "Share of the different runs of 1 to 4 words of people's answers to a prompt that its samples have.",
+    ),
+    "reference_coverage": MetricInfo(
+        "Answers covered",
+        "",
+        "higher",
+        "diversity",
+        "Share of people's different answers to a prompt that some sample of it shares half of the words with.",
     ),
     "base_nll": MetricInfo(
         "NLL under the base model",

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from entrotune.data import Example, encode_rows, load_rows
 from entrotune.data.examples import IGNORED
+from entrotune.data.formats import Columns
 from entrotune.evaluation.choice_likelihood import ChoiceReader, EncodedChoices, encode_choices, why_unanswerable
 from entrotune.evaluation.choices import load_choices
 from entrotune.kernels import Reference, linear_objective
@@ -53,6 +54,7 @@ def read_retention(
     choices: str | None,
     choices_limit: int | None,
     context: int | None,
+    columns: Columns | None = None,
 ) -> RetentionRows:
     """Read and encode the rows; those that do not fit are counted.
 
@@ -61,6 +63,7 @@ def read_retention(
         rows: how many of them, the first.
         choices: multiple-choice rows, see `load_choices`.
         context: tokens the model reads at most.
+        columns: of `chats`; see `load_rows`.
 
     Raises:
         UserError: a source that cannot be read, or without a usable row.
@@ -68,7 +71,7 @@ def read_retention(
     described: dict[str, Any] = {}
     examples: list[Example] = []
     if chats:
-        read = load_rows(chats, limit=rows)
+        read = load_rows(chats, limit=rows, columns=columns)
         # Of several answers the first: a greeting that hundreds answered must not outweigh all else.
         asked_once = [replace(row, answers=row.answers[:1]) for row in read.rows]
         encoded = encode_rows(asked_once, tokenizer, max_length=context or _DEFAULT_LENGTH)
