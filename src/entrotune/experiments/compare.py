@@ -1,9 +1,9 @@
-"""`entrotune compare`: several objectives from one start, measured side by side."""
+"""`entrotune compare`: several ways to tune from one start, measured side by side."""
 
 import dataclasses
+import math
 import shutil
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,22 @@ import yaml
 from rich.progress import Progress
 
 from entrotune.errors import UserError
-from entrotune.evaluation import HeldOut, SettingRecord, hold_out, measure
+from entrotune.evaluation import HeldOut, hold_out
 from entrotune.experiments.compare_config import CompareConfig
-from entrotune.experiments.comparison import FinishedRun, Variant, comparison_record, evaluation_of
+from entrotune.experiments.compare_measure import Measuring
+from entrotune.experiments.compare_results import FinishedRun, Variant
+from entrotune.experiments.compare_retention import read_retained
+from entrotune.experiments.compare_variants import Plan
+from entrotune.experiments.comparison import check_quality, comparison_record, evaluation_of
 from entrotune.experiments.display import say, showing
 from entrotune.experiments.train import write_documents
 from entrotune.files import atomic_write_json, atomic_write_text
-from entrotune.models import ModelDescription, describe_model, load_model, resolve_model
+from entrotune.models import ModelDescription, describe_model, load_model
 from entrotune.reports import write_comparison_report
 from entrotune.training import RunFolder, plan_training, read_rows, run_training
 from entrotune.training.plan import check_context
+
+STEPS_DEPEND_ON = frozenset({"epochs", "max_steps", "batch_size", "accumulation", "packing", "curriculum"})
 
 
 def compare(
@@ -48,25 +54,28 @@ def compare(
     # All input is read before anything is written, replaced or trained.
     described = describe_model(config.train.model)
     held = _held_out(config, described)
+    retained = read_retained(config.retention, described.tokenizer, described.context) if config.retention else None
     if dry_run:
-        return _plan(config, described, held)
+        return _plan(config, described, held) | ({"retention": retained.described} if retained else {})
     _open(folder, config)
     with showing(progress) as display:
-        runs = _train_all(config, display)
+        base, tokenizer = load_model(config.train.model)
+        measuring = Measuring(config, held, base, tokenizer, display, retained)
+        runs = _train_all(config, measuring)
         trained = time.monotonic() - began
-        variants = _measure_all(config, runs, held, display)
-        record = comparison_record(config, runs, variants, held)
+        variants = _measure_all(config, runs, measuring)
+        record = comparison_record(config, runs, variants, held, retained)
         record["seconds"] = {
             "train": round(trained, 1),
             "evaluate": round(time.monotonic() - began - trained, 1),
             "total": round(time.monotonic() - began, 1),
         }
         for variant in variants:
-            for path in variant.runs:
+            for run in variant.runs:
                 evaluation = evaluation_of(record, variant.name)
                 if len(variant.runs) == 1:  # the numbers of several seeds are no single run's
-                    atomic_write_json(Path(path) / "evaluation.json", evaluation)
-                write_documents(path, evaluation=evaluation)
+                    atomic_write_json(run.folder.path / "evaluation.json", evaluation)
+                write_documents(str(run.folder.path), evaluation=evaluation)
         atomic_write_json(folder / "comparison.json", record)
         write_comparison_report(record, folder / "report.html")
     return record
@@ -110,20 +119,23 @@ def _held_out(config: CompareConfig, described: ModelDescription) -> HeldOut:
         context=described.context,
         system=config.train.system,
     )
+    check_quality(config.quality, held)
     # The very sequences that training validates on, whatever it supervises.
     return dataclasses.replace(held, examples=rows.validation)
 
 
-def _train_all(config: CompareConfig, display: Progress | None) -> list[FinishedRun]:
-    jobs = [(objective, seed) for objective in config.objectives for seed in config.seeds]
+def _train_all(config: CompareConfig, measuring: Measuring) -> list[FinishedRun]:
+    display = measuring.display
+    jobs = [(plan, seed) for plan in config.trained for seed in config.seeds]
     task = display.add_task("training", total=len(jobs)) if display else None
     runs = []
-    for objective, seed in jobs:
-        recipe = config.run(objective, seed)
-        label = objective if len(config.seeds) == 1 else f"{objective}, seed {seed}"
+    for plan, seed in jobs:
+        recipe = config.run(plan, seed)
+        label = plan.name if len(config.seeds) == 1 else f"{plan.name}, seed {seed}"
         record = run_training(recipe, progress=display, label=label)
-        runs.append(FinishedRun(objective, seed, RunFolder(recipe.out), record))
         say(display, f"trained {label} in {record['seconds']:.0f} s: {nll_story(record)}")
+        run = FinishedRun(plan.name, seed, RunFolder(recipe.out), record)
+        runs.append(dataclasses.replace(run, epochs=measuring.epochs(run)))
         if display and task is not None:
             display.advance(task)
     return runs
@@ -138,60 +150,51 @@ def nll_story(record: dict[str, Any]) -> str:
     return story if record["best_step"] == record["steps"] else f"{story} → {last:.2f} (last, step {record['steps']})"
 
 
-def _measure_all(
-    config: CompareConfig, runs: Sequence[FinishedRun], held: HeldOut, display: Progress | None
-) -> list[Variant]:
-    base, tokenizer = load_model(config.train.model)
-    total = 1 + len(runs)
-    task = display.add_task("measuring", total=total) if display else None
-
-    def measured(model: Any, path: Path, fingerprint: str | None) -> list[SettingRecord]:
-        found = measure(
-            model,
-            tokenizer,
-            examples=held.examples,
-            prompts=held.prompts,
-            groups=held.groups,
-            temperatures=config.temperatures,
-            samples=config.samples,
-            max_new_tokens=config.max_new_tokens,
-            seed=config.sampling_seed,
-            batch_size=config.sampling_batch,
-            judge=base if config.judge else None,
-            path=path / "samples.jsonl",
-            made_by={"model": fingerprint},
-            progress=display,
-        )
+def _measure_all(config: CompareConfig, runs: list[FinishedRun], measuring: Measuring) -> list[Variant]:
+    display = measuring.display
+    task = display.add_task("measuring", total=1 + len(config.plans)) if display else None
+    variants = []
+    for plan in [None, *config.plans]:
+        if plan is None:
+            variants.append(measuring.untouched())
+        elif plan.interpolate is None:
+            variants.append(measuring.trained(plan, [run for run in runs if run.variant == plan.name]))
+        else:
+            variants.append(measuring.merged(plan, [run for run in runs if run.variant == plan.source]))
         if display and task is not None:
             display.advance(task)
-        return found
-
-    source = resolve_model(config.train.model)
-    folder = Path(config.out) / "base"
-    variants = [Variant("base", None, [], [], [measured(base, folder, source.fingerprint)])]
-    for objective in config.objectives:
-        own = [run for run in runs if run.objective == objective]
-        settings = []
-        for run in own:
-            model, _ = load_model(run.folder.path)
-            settings.append(measured(model, run.folder.path, resolve_model(run.folder.path).fingerprint))
-        variants.append(
-            Variant(objective, objective, [str(r.folder.path) for r in own], [r.record for r in own], settings)
-        )
     return variants
 
 
 def _plan(config: CompareConfig, described: ModelDescription, held: HeldOut) -> dict[str, Any]:
-    one = plan_training(config.train, described)
-    runs = len(config.objectives) * len(config.seeds)
-    settings = (1 + runs) * len(config.temperatures)
-    responses = settings * config.samples * len(held.prompts)
+    seeds = len(config.seeds)
+    one = plan_training(config.run(config.trained[0], config.seeds[0]), described)
+    steps = sum(_steps(config, plan, described, one["steps"]) for plan in config.trained)
+    settings = (1 + len(config.plans) * seeds) * len(config.temperatures)
+    epochs = seeds * sum(_epochs(config, plan) for plan in config.trained)
+    responses = (settings + epochs) * config.samples * len(held.prompts)
     return {
         "objectives": config.objectives,
-        "runs": runs,
+        "differs": {plan.name: dict(plan.differs) for plan in config.plans},
+        "runs": len(config.trained) * seeds,
         "each": one,
-        "steps": one["steps"] * runs,
+        "steps": seeds * steps,
         "settings": settings,
+        "epochs_measured": epochs,
         "responses": responses,
         "new_tokens_at_most": responses * config.max_new_tokens,
     }
+
+
+def _steps(config: CompareConfig, plan: Plan, described: ModelDescription, usual: int) -> int:
+    """The steps of a variant's run; those of `ce` where it changes nothing that they depend on."""
+    if not plan.differs.keys() & STEPS_DEPEND_ON:
+        return usual
+    return int(plan_training(config.run(plan, config.seeds[0]), described)["steps"])
+
+
+def _epochs(config: CompareConfig, plan: Plan) -> int:
+    """At how many epochs the run of a variant is measured, if it is not stopped before."""
+    if config.measure_at is None:
+        return 0
+    return math.ceil(config.run(plan, 0).epochs or 0) if config.measure_at == "epoch" else len(config.measure_at)

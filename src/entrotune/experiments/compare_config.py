@@ -1,29 +1,37 @@
 """What a comparison is made of."""
 
 import dataclasses
+import functools
 import math
-import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from entrotune.errors import UserError
+from entrotune.experiments.compare_variants import BASELINE, Plan, read_plans, slug
+from entrotune.experiments.retention_config import Retention
 from entrotune.objectives import Objective
 from entrotune.training.config import TrainConfig
 
-BASELINE = "ce"
-Diversity = Literal["distinct_1", "distinct_2", "distinct_3", "distinct_4", "ead", "vendi", "distinct_outputs"]
+OBJECTIVES = (BASELINE, "ce - 0.1*entropy", "gem(beta=0.7)")
+Diversity = Literal[
+    "distinct_1", "distinct_2", "distinct_3", "distinct_4", "ead", "vendi", "distinct_outputs", "ngram_coverage"
+]
+Quality = Literal["nll", "correct", "majority", "slots", "bleu", "chrf", "rouge_1", "rouge_2", "rouge_l", "f1"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig:
-    """Train with several objectives from one start, same rows, order and budget; measure quality against diversity.
+    """Train in several ways from one start, on the same rows in the same order; measure quality against diversity.
 
     The untouched model and plain `ce` are always among the variants, each at every temperature: a flatter
     distribution can be had by sampling alone, so an objective has to beat that.
 
     Args:
         train: the recipe all variants share; its objective, seed and out are set for each.
-        objectives: to compare with each other, with `ce` and with the untouched model.
+        objectives: each a variant; by default ce, ce - 0.1*entropy and gem(beta=0.7), or ce alone beside `variants`.
+        variants: by name, what else is compared: {"decay": {"objective": "ce", "weight_decay": 0.1}} is trained with
+            other fields, {"wise": {"interpolate": 0.5, "from": "ce"}} merged from the start and a tuned variant.
+        coefficients: a number, schedule or controller for each name in objectives; a variant's own come first.
         out: the folder to make: comparison.json, report.html, a run folder a variant and seed.
         title: of the report.
         seeds: each objective is trained once with each.
@@ -35,12 +43,17 @@ class CompareConfig:
         sampling_seed: fixes samples, choice of prompts and bootstrap.
         diversity: the measure that fronts are drawn against and by which "about as diverse" is meant.
         judge: score the samples under the untouched model (base_nll).
+        quality: the measure that fronts are drawn against; choose one that the data allows.
+        retention: rows outside of the task, to measure what each model kept: data, choices, limit, columns.
+        measure_at: epoch, or a list of epochs: also sample at the ends of these, at the temperature nearest to 1.
         resume: go on with what `out` holds.
         overwrite: replace the comparison in `out`.
     """
 
     train: TrainConfig
-    objectives: list[str] = field(default_factory=lambda: [BASELINE, "ce - 0.1*entropy", "gem(beta=0.7)"])
+    objectives: list[str] | None = None
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    coefficients: dict[str, Any] | None = None
     out: str = "runs/compare"
     title: str = "Objectives compared"
     seeds: list[int] = field(default_factory=lambda: [0])
@@ -52,13 +65,16 @@ class CompareConfig:
     sampling_seed: int = 0
     diversity: Diversity = "distinct_2"
     judge: bool = True
+    quality: Quality = "nll"
+    retention: Retention | None = None
+    measure_at: Literal["epoch"] | list[int] | None = None
     resume: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        named = [str(Objective(text)) for text in self.objectives]
-        ordered = [BASELINE, *(text for text in dict.fromkeys(named) if text != BASELINE)]
-        object.__setattr__(self, "objectives", ordered)
+        default = (BASELINE,) if self.variants else OBJECTIVES
+        named = [str(Objective(text)) for text in (default if self.objectives is None else self.objectives)]
+        object.__setattr__(self, "objectives", list(dict.fromkeys([BASELINE, *named])))
         for name in ("seeds", "temperatures"):
             values = list(getattr(self, name))
             object.__setattr__(self, name, values)
@@ -69,23 +85,55 @@ class CompareConfig:
         for name in ("samples", "prompts", "max_new_tokens", "sampling_batch"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.diversity not in get_args(Diversity):
-            raise UserError(f"diversity is {self.diversity!r}; expected one of {', '.join(get_args(Diversity))}")
+        for name, allowed in (("diversity", get_args(Diversity)), ("quality", get_args(Quality))):
+            if getattr(self, name) not in allowed:
+                raise UserError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
+        object.__setattr__(self, "retention", Retention.of(self.retention))
         if self.resume and self.overwrite:
             raise UserError("resume and overwrite contradict each other; give one")
+        self._check_epochs()
+
+    def _check_epochs(self) -> None:
+        """See that each run has the epochs to measure at, and keeps checkpoints there."""
+        trained = self.trained  # read here, so that a variant that cannot be used is refused at once
+        if self.measure_at is None:
+            return
+        for plan in trained:
+            run = self.run(plan, self.seeds[0])
+            if run.save_every != "epoch":
+                raise UserError(
+                    f"measure_at needs a checkpoint after every epoch, but save_every of {plan.name} is "
+                    f"{run.save_every!r}; set it to epoch"
+                )
+            last = math.floor(run.epochs or 0)
+            if self.measure_at != "epoch" and not all(0 < epoch <= last for epoch in self.measure_at or [0]):
+                raise UserError(f"measure_at must be epochs from 1 to the {last} of {plan.name}, not {self.measure_at}")
+
+    @functools.cached_property
+    def plans(self) -> list[Plan]:
+        """The variants in their order, `ce` first; the untouched model is not among them."""
+        return read_plans(self.train, self.objectives or [], self.variants, self.coefficients)
+
+    @property
+    def trained(self) -> list[Plan]:
+        """The variants that are trained; the others are merged from these."""
+        return [plan for plan in self.plans if plan.interpolate is None]
 
     @property
     def reference_temperature(self) -> float:
         """The temperature nearest to 1, at which variants are compared with each other."""
         return min(self.temperatures, key=lambda t: abs(math.log(t)))
 
-    def run(self, objective: str, seed: int) -> TrainConfig:
+    def folder(self, plan: Plan, seed: int) -> str:
+        """Where the run of a variant and seed is, or the samples of a merged one."""
+        return f"{self.out}/{slug(plan.name)}/seed-{seed}"
+
+    def run(self, plan: Plan, seed: int) -> TrainConfig:
         """The recipe of one variant and seed; it goes on where an earlier one stopped."""
-        out = f"{self.out}/{slug(objective)}/seed-{seed}"
-        reference = self.train.reference if Objective(objective).needs.reference else None
-        return self.train.replace(
-            objective=objective, reference=reference, seed=seed, out=out, resume=True, overwrite=False
-        )
+        run = self.train.replace(**plan.changes, seed=seed, out=self.folder(plan, seed), resume=True, overwrite=False)
+        if self.measure_at is None:
+            return run
+        return run.replace(keep_checkpoints=max(run.keep_checkpoints, math.ceil(run.epochs or 0)))
 
     def to_dict(self) -> dict[str, Any]:
         """Every field, ready for YAML."""
@@ -98,8 +146,3 @@ class CompareConfig:
     def replace(self, **changes: Any) -> "CompareConfig":
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
-
-
-def slug(objective: str) -> str:
-    """A folder name for an objective: `ce - 0.1*entropy` → `ce-0.1-entropy`."""
-    return re.sub(r"[^a-z0-9.+]+", "-", objective.replace("+", " plus ")).strip("-")

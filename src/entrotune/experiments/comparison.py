@@ -1,77 +1,60 @@
 """Measured variants → the record that reports are made from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from entrotune.evaluation import Column, HeldOut, SettingRecord, describe_metrics, difference, header, show_samples
-from entrotune.experiments.compare_config import BASELINE, CompareConfig
-from entrotune.measures import verdict
+from entrotune.errors import UserError
+from entrotune.evaluation import HeldOut, SettingRecord, describe_metrics, difference, header, show_samples
+from entrotune.evaluation.distribution import RetentionRows
+from entrotune.experiments.compare_config import CompareConfig
+from entrotune.experiments.compare_epochs import EpochRecord
+from entrotune.experiments.compare_results import FinishedRun, Variant
+from entrotune.experiments.compare_retention import retained_entry, retention_record
+from entrotune.experiments.compare_variants import BASELINE, UNTOUCHED
+from entrotune.experiments.curriculum_record import t_interval
+from entrotune.measures import parse_meaning, verdict
 from entrotune.reports import comparison_sentence
-from entrotune.training import RunFolder
 
 SCHEMA_VERSION = 1
-QUALITY = "nll"
 # What variants are compared on, where it was measured.
-COMPARED = ("nll", "vendi", "base_nll", "correct", "pass@8", "majority", "bleu", "chrf", "rouge_l", "f1", "exact_match")
+COMPARED = (
+    "nll",
+    "slots",
+    "correct",
+    "pass@8",
+    "pass@64",
+    "majority",
+    "bleu",
+    "chrf",
+    "rouge_l",
+    "f1",
+    "exact_match",
+    "ngram_coverage",
+    "reference_coverage",
+    "vendi",
+    "base_nll",
+)
+# What they are compared on where they are about as diverse.
+MATCHED = ("nll", "slots", "correct", "pass@8", "majority", "chrf", "rouge_l", "ngram_coverage", "base_nll")
 CURVE = ("step", "epoch", "tokens", "split", "loss", "nll", "entropy", "accuracy")
 
 
-@dataclass(frozen=True)
-class FinishedRun:
-    """One trained variant and seed."""
-
-    objective: str
-    seed: int
-    folder: RunFolder
-    record: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One thing compared: the untouched model, or an objective with a run and a list of settings for each seed."""
-
-    name: str
-    objective: str | None
-    runs: list[str]
-    records: list[dict[str, Any]]
-    by_seed: list[list[SettingRecord]]
-
-    @property
-    def settings(self) -> list[SettingRecord]:
-        """One record a temperature; values of several seeds are averaged for each prompt."""
-        return [_over_seeds(records) for records in zip(*self.by_seed, strict=True)]
-
-
-def _over_seeds(records: Sequence[SettingRecord]) -> SettingRecord:
-    first = records[0]
-    if len(records) == 1:
-        return first
-
-    def mean(name: str) -> Column:
-        columns = [record.columns[name] for record in records]
-        values = np.array([column.values for column in columns])
-        defined = (~np.isnan(values)).sum(0)
-        average = np.where(defined > 0, np.nansum(values, axis=0) / np.maximum(defined, 1), np.nan)
-        # Every seed is scored on the same tokens.
-        return Column(columns[0].ids, average, columns[0].weights)
-
-    return SettingRecord(
-        temperature=first.temperature,
-        samples_per_prompt=first.samples_per_prompt,
-        columns={name: mean(name) for name in first.columns},
-        samples=first.samples,
-    )
-
-
 def comparison_record(
-    config: CompareConfig, runs: Sequence[FinishedRun], variants: Sequence[Variant], held: HeldOut
+    config: CompareConfig,
+    runs: Sequence[FinishedRun],
+    variants: Sequence[Variant],
+    held: HeldOut,
+    retained: RetentionRows | None = None,
 ) -> dict[str, Any]:
-    """Everything the report shows, ready for `comparison.json`."""
+    """Everything the report shows, ready for `comparison.json`.
+
+    Args:
+        retained: the rows outside of the task that variants were measured on.
+    """
     settings = {variant.name: variant.settings for variant in variants}
-    first = runs[0].record
+    first = runs[0].record  # of `ce`, which changes nothing of the shared recipe
     record = {
         "schema_version": SCHEMA_VERSION,
         "kind": "comparison",
@@ -84,13 +67,35 @@ def comparison_record(
         "data": first["data"] | {"prompts": len(held.prompts)},
         "variants": [_variant(variant, settings[variant.name], config) for variant in variants],
         "metrics": describe_metrics([setting for found in settings.values() for setting in found]),
-        "front": {"quality": QUALITY, "diversity": config.diversity},
+        "front": {"quality": config.quality, "diversity": config.diversity},
         "comparisons": compare_settings(settings, config),
         "samples": show_samples(held, settings),
     }
     for entry in record["comparisons"]:
         entry["sentence"] = comparison_sentence(entry, record)
+    if retained is not None:
+        kept = {variant.name: variant.retention for variant in variants if variant.retention is not None}
+        record["retention"] = retention_record(kept, retained, seed=config.sampling_seed)
     return record
+
+
+def check_quality(quality: str, held: HeldOut) -> None:
+    """See that the data allows the measure that fronts are drawn against.
+
+    Raises:
+        UserError: no prompt has what it needs.
+    """
+    if quality in ("correct", "majority"):
+        found, needs = any(prompt.checker is not None for prompt in held.prompts), "a checker, or references"
+    elif quality == "slots":
+        found = any(parse_meaning(prompt.messages[-1]["content"]) is not None for prompt in held.prompts)
+        needs = "a meaning such as name[X], area[Y] as its prompt"
+    elif quality != "nll":
+        found, needs = any(prompt.has_references for prompt in held.prompts), "references; map a column to them"
+    else:
+        return
+    if not found:
+        raise UserError(f"quality is {quality}, but no held-out row has {needs} (see columns)")
 
 
 def _adapter_size(record: Mapping[str, Any]) -> int:
@@ -98,36 +103,60 @@ def _adapter_size(record: Mapping[str, Any]) -> int:
 
 
 def _variant(variant: Variant, settings: Sequence[SettingRecord], config: CompareConfig) -> dict[str, Any]:
+    plan = variant.plan
+    is_reference = variant.name in (UNTOUCHED, BASELINE)
     described = {
         "name": variant.name,
-        "label": variant.objective or "untouched model",
-        "objective": variant.objective,
-        "tuned": variant.objective is not None,
-        "runs": variant.runs,
-        "curve": [
-            row for path, record in zip(variant.runs, variant.records, strict=True) for row in _curve(path, record)
-        ],
-        "settings": [
-            setting.to_dict(
-                seed=config.sampling_seed,
-                reference=variant.objective in (None, BASELINE),
-            )
-            for setting in settings
-        ],
+        "label": "untouched model" if plan is None else plan.name,
+        "objective": None if plan is None else plan.objective,
+        "tuned": plan is not None,
+        "differs": {} if plan is None else dict(plan.differs),
+        "runs": [str(run.folder.path) for run in variant.runs],
+        "curve": [row for run in variant.runs for row in _curve(run)],
+        "settings": [setting.to_dict(seed=config.sampling_seed, reference=is_reference) for setting in settings],
+        **_stops(variant.runs),
+        "epochs": [_epoch(one, config) for one in variant.epochs],
     }
+    if variant.retention is not None:
+        described["retention"] = retained_entry(variant.retention, seed=config.sampling_seed)
     for key, source in (
         ("best_step", "best_step"),
         ("last_step", "steps"),
         ("best_nll", "best_nll"),
         ("last_nll", "last_nll"),
     ):
-        values = [record[source] for record in variant.records]
+        values = [run.record[source] for run in variant.runs]
         described[key] = values[0] if len(values) == 1 else None
     return described
 
 
-def _curve(path: str, record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{key: row.get(key) for key in CURVE} | {"seed": record["seed"]} for row in RunFolder(path).read_metrics()]
+def _curve(run: FinishedRun) -> list[dict[str, Any]]:
+    return [{key: row.get(key) for key in CURVE} | {"seed": run.seed} for row in run.folder.read_metrics()]
+
+
+def _stops(runs: Sequence[FinishedRun]) -> dict[str, Any]:
+    """Where validation NLL was least after a step, over seeds: its epoch, its value, and how far it rose until the end.
+
+    Nothing where there was no validation.
+    """
+    found = []
+    for run in runs:
+        rows = [row for row in run.folder.read_metrics() if row["split"] == "validation" and row["step"] > 0]
+        if not rows:
+            return {}
+        best = min(rows, key=lambda row: row["nll"])
+        found.append((best["epoch"], best["nll"], rows[-1]["nll"] - best["nll"]))
+    if not found:
+        return {}
+    names = ("epoch", "nll", "rise")
+    return {"stops": {name: t_interval(values) for name, values in zip(names, zip(*found, strict=True), strict=True)}}
+
+
+def _epoch(one: EpochRecord, config: CompareConfig) -> dict[str, Any]:
+    measured = one.setting.to_dict(seed=config.sampling_seed)
+    return {"epoch": one.epoch, "step": one.step, "temperature": one.setting.temperature} | {
+        "metrics": measured["metrics"]
+    }
 
 
 def compare_settings(settings: Mapping[str, Sequence[SettingRecord]], config: CompareConfig) -> list[dict[str, Any]]:
@@ -136,12 +165,15 @@ def compare_settings(settings: Mapping[str, Sequence[SettingRecord]], config: Co
     chosen = {name: next(s for s in found if s.temperature == at) for name, found in settings.items()}
     found = [
         _difference(metric, (name, chosen[name]), (other, chosen[other]), config)
-        for name, other in [*((n, BASELINE) for n in settings if n not in ("base", BASELINE)), (BASELINE, "base")]
-        for metric in dict.fromkeys((QUALITY, config.diversity, *COMPARED))
+        for name, other in [
+            *((one, BASELINE) for one in settings if one not in (UNTOUCHED, BASELINE)),
+            (BASELINE, UNTOUCHED),
+        ]
+        for metric in dict.fromkeys((config.quality, config.diversity, *COMPARED))
         if metric in chosen[name].columns and metric in chosen[other].columns
     ]
     for name in settings:
-        if name in ("base", BASELINE):
+        if name in (UNTOUCHED, BASELINE):
             continue
         # A flatter distribution can be had from `ce` by its temperature: compare where diversity is nearest.
         wanted = _mean(chosen[name], config.diversity)
@@ -153,7 +185,7 @@ def compare_settings(settings: Mapping[str, Sequence[SettingRecord]], config: Co
             continue
         found += [
             _difference(metric, (name, chosen[name]), (BASELINE, matched), config) | {"matched_on": config.diversity}
-            for metric in (config.diversity, QUALITY, "base_nll", "correct")
+            for metric in dict.fromkeys((config.diversity, config.quality, *MATCHED))
             if metric in chosen[name].columns and metric in matched.columns
         ]
     return found

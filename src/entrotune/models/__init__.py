@@ -3,6 +3,13 @@
 from entrotune.models.adapters import attach_lora, count_parameters
 from entrotune.models.describe import ModelDescription, describe_model
 from entrotune.models.head import Head, backbone, base_of, check_head, find_head, plain_logits
+from entrotune.models.interpolation import (
+    check_same_form,
+    check_same_tokens,
+    interpolate_into,
+    whole_model,
+    without_adapter,
+)
 from entrotune.models.loading import load_model, load_tokenizer
 from entrotune.models.lstm import LSTMConfig, LSTMForCausalLM, make_lstm, make_transformer
 from entrotune.models.modes import context_length, context_of, evaluation_mode
@@ -21,6 +28,8 @@ __all__ = [
     "backbone",
     "base_of",
     "check_head",
+    "check_same_form",
+    "check_same_tokens",
     "check_tree",
     "context_length",
     "context_of",
@@ -28,6 +37,7 @@ __all__ = [
     "describe_model",
     "evaluation_mode",
     "find_head",
+    "interpolate_into",
     "load_model",
     "load_tokenizer",
     "make_lstm",
@@ -36,4 +46,6 @@ __all__ = [
     "resolve_model",
     "save_model",
     "tree_loss",
+    "whole_model",
+    "without_adapter",
 ]

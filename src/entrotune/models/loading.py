@@ -54,12 +54,12 @@ def load_model(
             )
         except UserError as error:
             raise UserError(f"the base model of adapter '{name}' cannot be used: {error}") from error
-        model, tokenizer = _attach(model, tokenizer, source.path, source.name)
+        model, tokenizer = attach_adapter(model, tokenizer, source.path, source.name)
     if adapter is not None:
         attached = resolve_model(adapter)
         if attached.base is None or attached.path is None:
             raise UserError(f"'{adapter}' is not an adapter: expected a folder with adapter_config.json")
-        model, tokenizer = _attach(model, tokenizer, attached.path, attached.name)
+        model, tokenizer = attach_adapter(model, tokenizer, attached.path, attached.name)
     return model.to(torch_device).eval(), tokenizer
 
 
@@ -152,7 +152,7 @@ def _has_tokenizer(folder: Path) -> bool:
     return any((folder / file).is_file() for file in _TOKENIZER_FILES)
 
 
-def _attach(model: Any, tokenizer: Any, folder: Path, name: str) -> tuple[Any, Any]:
+def attach_adapter(model: Any, tokenizer: Any, folder: Path, name: str) -> tuple[Any, Any]:
     """Put the adapter in `folder` on the model; a tokenizer beside the adapter replaces the base's."""
     from peft import PeftModel
 

@@ -18,6 +18,8 @@ def save_model(
     *,
     base: str | None = None,
     state_dict: dict[str, Tensor] | None = None,
+    card: str | None = None,
+    shard_size: str = "5GB",
 ) -> None:
     """Write a model and its tokenizer to `folder`: safetensors, or a PEFT adapter's own small files.
 
@@ -27,6 +29,8 @@ def save_model(
         base: for an adapter, the name its base was loaded by (`smollm2-135m`, a hub id, a path), written as
             `base_model_name_or_path`; by default whatever PEFT recorded.
         state_dict: the whole weights of a model that is sharded over processes; by default those it holds.
+        card: the README.md to write beside the weights.
+        shard_size: of a file of whole weights at most, such as `2GB`.
 
     Raises:
         OSError: the disk is full or not writable; the older `folder` is untouched.
@@ -39,8 +43,10 @@ def save_model(
             if hasattr(model, "peft_config"):
                 _save_adapter(model, partial, base, state_dict)
             else:
-                model.save_pretrained(partial, state_dict=state_dict)
+                model.save_pretrained(partial, state_dict=state_dict, max_shard_size=shard_size)
             tokenizer.save_pretrained(partial)
+        if card is not None:
+            (partial / "README.md").write_text(card, encoding="utf-8")
         make_readable(partial)
         _replace_folder(partial, folder)
     finally:

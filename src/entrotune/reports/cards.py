@@ -1,12 +1,10 @@
 """Model cards: Markdown with YAML front matter, as hubs read it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from entrotune.reports.curves import CurvePoint, curve_points
+from entrotune.reports.markdown import code, fenced, front_matter, inline, literal, table
 from entrotune.reports.numbers import MISSING, format_count, format_number
 from entrotune.reports.rendering import as_yaml
 from entrotune.reports.samples import visible
@@ -46,14 +44,14 @@ def model_card(
     """
     parts = [
         _front_matter(base_model, method),
-        f"# {_inline(name)}",
+        f"# {inline(name)}",
         _opening(base_model, objective, method),
         _data_section(data, seeds),
         _training_section(curve_points(curve, best_step), saved_step),
         _measured_section(evaluation),
         _loading_section(name, base_model, method),
         _recipe_section(recipe, versions),
-        f"## Licence\n\nThat of the base model, {_code(base_model)}, and of the data; entrotune adds no terms.",
+        f"## Licence\n\nThat of the base model, {code(base_model)}, and of the data; entrotune adds no terms.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -66,24 +64,24 @@ def _front_matter(base_model: str, method: str) -> str:
         "pipeline_tag": "text-generation",
         "tags": ["entrotune", *(["lora"] if method == "lora" else [])],
     }
-    return f"---\n{yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)}---"
+    return front_matter(entries)
 
 
 def _opening(base_model: str, objective: str, method: str) -> str:
     how = "a LoRA adapter for" if method == "lora" else "a fine-tuned copy of"
-    return f"This is {how} {_code(base_model)}, trained with entrotune on the objective {_code(objective)}."
+    return f"This is {how} {code(base_model)}, trained with entrotune on the objective {code(objective)}."
 
 
 def _data_section(data: Mapping[str, Any], seeds: Sequence[int]) -> str:
     facts = {
-        "Source": _code(data["source"]) if data.get("source") else None,
-        "Format": _inline(data["format"]) if data.get("format") else None,
+        "Source": code(data["source"]) if data.get("source") else None,
+        "Format": inline(data["format"]) if data.get("format") else None,
         "Rows read": _known_count(data, "rows_read"),
         "Rows rejected": _known_count(data, "rows_rejected"),
         "Training rows": _known_count(data, "train_rows"),
         "Validation rows": _known_count(data, "validation_rows"),
         "Supervised tokens": _known_count(data, "supervised_tokens"),
-        "Fingerprint": _code(data["fingerprint"]) if data.get("fingerprint") else None,
+        "Fingerprint": code(data["fingerprint"]) if data.get("fingerprint") else None,
         "Seeds": ", ".join(str(seed) for seed in seeds) or None,
     }
     lines = [f"- {key}: {value}" for key, value in facts.items() if value is not None]
@@ -111,7 +109,7 @@ def _training_section(points: Sequence[CurvePoint], saved_step: int | None) -> s
         told += f" The lowest validation NLL, {_number(best.validation_nll)}, was at step {best.step:,}."
     if saved_step is not None:
         told += f" The weights here are those of step {saved_step:,}."
-    return f"## Training\n\n{_table(head, rows)}\n\n{told}"
+    return f"## Training\n\n{table(head, rows)}\n\n{told}"
 
 
 def _measured_section(evaluation: Mapping[str, Any] | None) -> str:
@@ -126,26 +124,26 @@ def _measured_section(evaluation: Mapping[str, Any] | None) -> str:
     for metric in metrics:
         shown = [setting.numbers.get(metric.name) for setting in settings]
         cells = [MISSING if one is None else f"{one.text} [{one.interval_text}]".replace(" []", "") for one in shown]
-        rows.append([_inline(metric.title), metric.direction or MISSING, *cells])
+        rows.append([inline(metric.title), metric.direction or MISSING, *cells])
     head = ["measure", "direction", *(f"T = {setting.temperature_text}" for setting in settings)]
     told = "In brackets: 95% intervals. T is the sampling temperature; diversity is measured on the answers only."
-    return f"## Quality and diversity\n\n{_table(head, rows)}\n\n{told}"
+    return f"## Quality and diversity\n\n{table(head, rows)}\n\n{told}"
 
 
 def _loading_section(name: str, base_model: str, method: str) -> str:
     blocks = [
         "## Use",
-        f"```python\nimport entrotune\n\nmodel, tokenizer = entrotune.load_model({_literal(name)})\n```",
+        f"```python\nimport entrotune\n\nmodel, tokenizer = entrotune.load_model({literal(name)})\n```",
     ]
     if method == "lora":
         lines = ["from peft import PeftModel"]
         if "/" in base_model:
             lines += ["from transformers import AutoModelForCausalLM, AutoTokenizer", ""]
-            lines += [f"base = AutoModelForCausalLM.from_pretrained({_literal(base_model)})"]
-            lines += [f"tokenizer = AutoTokenizer.from_pretrained({_literal(name)})"]
+            lines += [f"base = AutoModelForCausalLM.from_pretrained({literal(base_model)})"]
+            lines += [f"tokenizer = AutoTokenizer.from_pretrained({literal(name)})"]
         else:  # a short name of ours is neither a hub id nor a path
-            lines += ["", f"base, tokenizer = entrotune.load_model({_literal(base_model)})"]
-        lines += [f"model = PeftModel.from_pretrained(base, {_literal(name)})"]
+            lines += ["", f"base, tokenizer = entrotune.load_model({literal(base_model)})"]
+        lines += [f"model = PeftModel.from_pretrained(base, {literal(name)})"]
         blocks += ["or with PEFT:", "```python\n" + "\n".join(lines) + "\n```"]
     return "\n\n".join(blocks)
 
@@ -153,17 +151,12 @@ def _loading_section(name: str, base_model: str, method: str) -> str:
 def _recipe_section(recipe: Mapping[str, Any] | None, versions: Mapping[str, str] | None) -> str:
     parts = []
     if recipe:
-        parts.append(f"## Recipe\n\n{_fenced(as_yaml(recipe), 'yaml')}")
+        parts.append(f"## Recipe\n\n{fenced(as_yaml(recipe), 'yaml')}")
     if versions:
         parts.append(
-            "Versions: " + ", ".join(f"{_inline(key)} {_inline(value)}" for key, value in versions.items()) + "."
+            "Versions: " + ", ".join(f"{inline(key)} {inline(value)}" for key, value in versions.items()) + "."
         )
     return "\n\n".join(parts)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---"] * len(head)
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
 
 
 def _number(value: float | None) -> str:
@@ -172,32 +165,3 @@ def _number(value: float | None) -> str:
 
 def _known_count(data: Mapping[str, Any], key: str) -> str | None:
     return None if data.get(key) is None else format_count(data[key])
-
-
-def _inline(value: Any) -> str:
-    """Text as one line in which no character is read as Markdown or HTML."""
-    text = " ".join(visible(value).split())
-    return re.sub(r"([\\`*_{}\[\]<>#|!&~$])", r"\\\1", text)
-
-
-def _code(value: Any) -> str:
-    """Text as a code span, fenced by more backticks than it holds in a row."""
-    text = " ".join(visible(value).split())
-    fence = _fence(text, 1)
-    pad = " " if text.startswith("`") or text.endswith("`") else ""
-    return f"{fence}{pad}{text}{pad}{fence}"
-
-
-def _fenced(text: str, language: str) -> str:
-    fence = _fence(text, 3)
-    return f"{fence}{language}\n{visible(text).rstrip()}\n{fence}"
-
-
-def _fence(text: str, shortest: int) -> str:
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    return "`" * max(shortest, longest + 1)
-
-
-def _literal(text: str) -> str:
-    """A Python string literal on one line; backticks, which could end the code block's fence, are escaped."""
-    return ascii(visible(text)).replace("`", "\\x60")

@@ -1,0 +1,91 @@
+"""What came of a comparison's variants, before it becomes a record: runs, and measurements for each seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from entrotune.evaluation import Column, SettingRecord
+from entrotune.experiments.compare_epochs import EpochRecord
+from entrotune.experiments.compare_variants import Plan
+from entrotune.training import RunFolder
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """One trained variant and seed, and what was measured at the ends of its epochs."""
+
+    variant: str
+    seed: int
+    folder: RunFolder
+    record: dict[str, Any]
+    epochs: list[EpochRecord] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one model: a record a temperature, and what it kept of its other abilities."""
+
+    settings: list[SettingRecord]
+    retention: SettingRecord | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One thing compared: the untouched model, or a variant with what was measured for each seed.
+
+    Attributes:
+        name: `base` for the untouched model.
+        plan: what it was made by; None for the untouched model.
+        runs: of a trained variant, one a seed.
+        by_seed: of each seed; of the untouched model once.
+    """
+
+    name: str
+    plan: Plan | None
+    runs: list[FinishedRun]
+    by_seed: list[Measured]
+
+    @property
+    def settings(self) -> list[SettingRecord]:
+        """One record a temperature; values of several seeds are averaged for each prompt."""
+        return [over_seeds(records) for records in zip(*(one.settings for one in self.by_seed), strict=True)]
+
+    @property
+    def retention(self) -> SettingRecord | None:
+        """What was kept of other abilities, averaged likewise; None where it was not measured."""
+        found = [one.retention for one in self.by_seed if one.retention is not None]
+        return over_seeds(found) if found else None
+
+    @property
+    def epochs(self) -> list[EpochRecord]:
+        """One record an epoch that every seed came to, its values averaged likewise."""
+        by_epoch = [{one.epoch: one for one in run.epochs} for run in self.runs]
+        return [
+            EpochRecord(epoch, first.step, over_seeds([found[epoch].setting for found in by_epoch]))
+            for epoch, first in (by_epoch[0] if by_epoch else {}).items()
+            if all(epoch in found for found in by_epoch)
+        ]
+
+
+def over_seeds(records: Sequence[SettingRecord]) -> SettingRecord:
+    """Records of several seeds as one: the mean for each prompt; the samples are those of the first."""
+    first = records[0]
+    if len(records) == 1:
+        return first
+
+    def mean(name: str) -> Column:
+        columns = [record.columns[name] for record in records]
+        values = np.array([column.values for column in columns])
+        defined = (~np.isnan(values)).sum(0)
+        average = np.where(defined > 0, np.nansum(values, axis=0) / np.maximum(defined, 1), np.nan)
+        # Every seed is scored on the same tokens.
+        return Column(columns[0].ids, average, columns[0].weights)
+
+    return SettingRecord(
+        temperature=first.temperature,
+        samples_per_prompt=first.samples_per_prompt,
+        columns={name: mean(name) for name in first.columns},
+        samples=first.samples,
+    )

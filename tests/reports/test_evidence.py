@@ -1,0 +1,147 @@
+"""The page of evidence, from made-up records."""
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrotune import evidence
+from entrotune.errors import UserError
+from entrotune.reports import evidence_page, read_record, trimmed, write_comparison_report
+from reports.records import comparison, estimate
+
+ROOT = Path(__file__).parents[2]
+KEPT = ROOT / "docs" / "evidence"
+
+
+@pytest.fixture
+def record() -> dict[str, Any]:
+    made = comparison()
+    tuned = [variant for variant in made["variants"] if variant["tuned"]]
+    for variant in tuned:
+        variant["stops"] = {
+            "epoch": estimate(2.0, 0.5, 3),
+            "nll": estimate(2.301, 0.1, 3),
+            "rise": estimate(0.4, 0.2, 3),
+        }
+        variant["epochs"] = [
+            {
+                "epoch": float(epoch),
+                "step": 20 * epoch,
+                "temperature": 1.0,
+                "metrics": {"distinct_2": estimate(0.5, 0.1)},
+            }
+            for epoch in (1, 3)
+        ]
+    tuned[-1]["differs"] = {"objective": "gem(beta=0.7)", "weight_decay": 0.1, "coefficients": {"a": [1, 2]}}
+    return made
+
+
+def _table(page: str, title: str) -> list[list[str]]:
+    """The rows of the first table after a title."""
+    lines = page[page.index(title) :].splitlines()
+    start = next(at for at, line in enumerate(lines) if line.startswith("| "))
+    end = next(at for at, line in enumerate(lines) if at > start and not line.startswith("| "))
+    return [line.strip("| ").split(" | ") for line in lines[start:end]]
+
+
+def test_the_committed_page_is_made_from_the_committed_records(tmp_path: Path) -> None:
+    page = evidence([str(KEPT)], out=str(tmp_path / "evidence.md"))
+    told = "docs/evidence.md is not its records; write it anew: entrotune evidence docs/evidence --out docs/evidence.md"
+    assert page.read_text(encoding="utf-8") == (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8"), told
+
+
+def test_committed_records_are_small_and_hold_no_samples() -> None:
+    found = sorted(KEPT.glob("*.json"))
+    assert found
+    for path in found:
+        assert path.stat().st_size < 200_000, path.name
+        kept = read_record(path, "comparison")
+        assert "samples" not in kept
+        assert not any("curve" in variant for variant in kept["variants"])
+
+
+def test_a_page_has_every_number_with_its_interval(record: dict[str, Any]) -> None:
+    page = evidence_page([trimmed(record)])
+    rows = _table(page, "### Quality and diversity")
+    settings = [setting for variant in record["variants"] for setting in variant["settings"]]
+    assert len(rows) == 2 + len(settings)
+    column = next(at for at, head in enumerate(rows[0]) if head.startswith("Validation NLL"))
+    for row, setting in zip(rows[2:], settings, strict=True):
+        nll = setting["metrics"]["nll"]
+        assert row[column] == f"{nll['value']:.3f} [{nll['low']:.3f} to {nll['high']:.3f}]"
+    stops = _table(page, "### Where each stops generalising")
+    assert stops[2][1:] == ["2.000 [1.500 to 2.500]", "2.301 [2.201 to 2.401]", "0.400 [0.200 to 0.600]"]
+    assert _table(page, "Distinct-2 of samples at temperature 1")[0] == ["variant", "0", "1", "3"]
+    assert "`objective gem(beta=0.7), weight_decay 0.1, coefficients {" in page
+    for fact in ("2026-03-04T10:20:30Z", "entrotune demo --out runs/demo --seed 0", "134,515,008 parameters"):
+        assert fact in page
+
+
+def test_over_epochs_are_means_over_seeds(record: dict[str, Any]) -> None:
+    made = trimmed(record)
+    made["variants"][1]["course"] = [
+        {"seed": seed, "epoch": epoch, "train_nll": None, "validation_nll": nll, "validation_entropy": 1.0}
+        for seed, values in ((0, (3.0, 2.0)), (1, (4.0, 2.5)))
+        for epoch, nll in zip((1.0, 2.0), values, strict=True)
+    ]
+    for variant in made["variants"][2:]:
+        variant["course"] = []
+    rows = _table(evidence_page([made]), "Validation NLL after each epoch")
+    assert rows[0] == ["variant", "1", "2"]
+    assert [row[1:] for row in rows[2:]] == [["3.500", "2.250"]]
+
+
+@pytest.mark.parametrize(
+    ("device", "seeds", "told"),
+    [
+        ("cpu (x86_64, 1 threads)", [0], "A small run on a CPU with 1 seed, not the full study."),
+        ("cpu (x86_64, 1 threads)", [0, 1, 2], "A small run on a CPU, not the full study."),
+        ("NVIDIA H100", [0, 1], "A small run with 2 seeds, not the full study."),
+        ("NVIDIA H100", [0, 1, 2], None),
+    ],
+)
+def test_small_runs_are_called_so(record: dict[str, Any], device: str, seeds: list[int], told: str | None) -> None:
+    page = evidence_page([record | {"device": device, "seeds": seeds}])
+    assert (told or "A small run") in page if told else "A small run" not in page
+
+
+def test_text_from_outside_is_no_markup(record: dict[str, Any]) -> None:
+    hostile = "<script>alert(1)</script> | [x](y) `z`\n# no"
+    record["title"] = hostile
+    record["variants"][1] |= {"label": hostile, "differs": {"objective": hostile}}
+    page = evidence_page([trimmed(record)])
+    outside = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", page)
+    assert "<script>" not in outside.replace("\\<script\\>", "")
+    assert not any(line.startswith("# no") for line in page.splitlines())
+
+
+def test_a_kept_record_makes_the_same_page_and_still_a_report(record: dict[str, Any], tmp_path: Path) -> None:
+    before = copy.deepcopy(record)
+    kept = json.loads(json.dumps(trimmed(record)))
+    assert record == before
+    assert evidence_page([kept]) == evidence_page([trimmed(record)])
+    assert len(json.dumps(kept)) < len(json.dumps(record))
+    write_comparison_report(kept, tmp_path / "report.html")
+    assert "stops generalising" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_command_keeps_records_and_refuses_what_is_none(record: dict[str, Any], tmp_path: Path) -> None:
+    for name in ("a/one", "b/one", "two"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "comparison.json").write_text(json.dumps(record), encoding="utf-8")
+    kept, out = tmp_path / "kept", tmp_path / "page.md"
+    with pytest.raises(UserError, match=r"kept as one\.json"):
+        evidence([str(tmp_path / "a/one"), str(tmp_path / "b/one")], keep=str(kept), out=str(out))
+    assert not kept.exists()
+    evidence([str(tmp_path / "two")], keep=str(kept), out=str(out))
+    evidence([str(tmp_path / "a/one")], keep=str(kept), out=str(out))
+    assert sorted(path.name for path in kept.iterdir()) == ["one.json", "two.json"]
+    assert out.read_text(encoding="utf-8").count("\n## ") == 2
+    (tmp_path / "empty").mkdir()
+    for source, told in (("empty", "neither a comparison"), ("none", "neither a comparison")):
+        with pytest.raises(UserError, match=told):
+            evidence([str(tmp_path / source)], out=str(out))
