@@ -1,0 +1,215 @@
+"""What every trial is measured on, and what was measured, kept beside each run."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import Progress
+
+from entrotune.errors import UserError
+from entrotune.evaluation import Column, HeldOut, SettingRecord, hold_out, measure
+from entrotune.experiments.sweep_config import SweepConfig
+from entrotune.files import atomic_write_json
+from entrotune.models import describe_model, load_model, resolve_model
+from entrotune.training import read_rows
+from entrotune.training.plan import check_context
+
+SCHEMA_VERSION = 1
+MEASURES = "measures.json"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One model, or the mean over seeds of several, at one temperature.
+
+    Attributes:
+        record: the values of each prompt, without the samples.
+        samples: how many responses were drawn.
+        unfinished: those that were cut off at the limit of new tokens.
+    """
+
+    record: SettingRecord
+    samples: int
+    unfinished: int
+
+    @property
+    def temperature(self) -> float:
+        """Of sampling and of the scored distribution."""
+        return self.record.temperature
+
+    def mean(self, metric: str) -> float | None:
+        """The mean over prompts; None where the measure is defined for none."""
+        value = self.record.columns[metric].estimate(seed=0).value if metric in self.record.columns else np.nan
+        return float(value) if np.isfinite(value) else None
+
+    def only(self, ids: frozenset[str]) -> "Measured":
+        """The same of some of the prompts."""
+        columns = {name: _only(column, ids) for name, column in self.record.columns.items()}
+        return dataclasses.replace(self, record=dataclasses.replace(self.record, columns=columns))
+
+    def to_dict(self, *, seed: int, reference: bool) -> dict[str, Any]:
+        """The setting as it stands in a record."""
+        counts = {"samples": self.samples, "unfinished": self.unfinished}
+        return self.record.to_dict(seed=seed, reference=reference) | counts
+
+
+class Bench:
+    """The held-out rows and prompts, and how a model is measured on them.
+
+    Args:
+        config: of the sweep.
+
+    Raises:
+        UserError: input that cannot be used.
+    """
+
+    def __init__(self, config: SweepConfig) -> None:
+        self.config = config
+        self.described = describe_model(config.train.model)
+        check_context(config.train, self.described.config)
+        rows = read_rows(config.train, self.described.tokenizer)
+        self.data = rows.counts
+        held = hold_out(
+            rows.validation_rows,
+            self.described.tokenizer,
+            prompts=config.prompts,
+            seed=config.sampling_seed,
+            max_new_tokens=config.max_new_tokens,
+            context=self.described.context,
+            system=config.train.system,
+        )
+        # The very sequences that training validates on, whatever it supervises.
+        self.held: HeldOut = dataclasses.replace(held, examples=rows.validation)
+        self._judge: Any = None
+
+    def measure(self, model: str, folder: Path, progress: Progress | None) -> list[Measured]:
+        """Measure a model at each temperature, or read what was measured before.
+
+        Args:
+            model: its name or folder.
+            folder: where samples and values are kept.
+
+        Raises:
+            UserError: the measure of quality or of diversity is undefined for it.
+        """
+        made_by = {"model": resolve_model(model).fingerprint, "data": self.data["fingerprint"]}
+        if (folder / MEASURES).exists() and self._kept(folder)["made_by"] == made_by:
+            return self.read(folder)
+        config = self.config
+        loaded, tokenizer = load_model(model)
+        found = measure(
+            loaded,
+            tokenizer,
+            examples=self.held.examples,
+            prompts=self.held.prompts,
+            groups=self.held.groups,
+            temperatures=config.temperatures,
+            samples=config.samples,
+            max_new_tokens=config.max_new_tokens,
+            seed=config.sampling_seed,
+            batch_size=config.sampling_batch,
+            judge=self._base() if config.quality == "base_nll" else None,
+            path=folder / "samples.jsonl",
+            made_by={"model": made_by["model"]},
+            progress=progress,
+        )
+        measured = [
+            Measured(dataclasses.replace(record, samples=()), len(record.samples), record.unfinished)
+            for record in found
+        ]
+        _check(config, measured)
+        settings = [_written(one) for one in measured]
+        atomic_write_json(
+            folder / MEASURES, {"schema_version": SCHEMA_VERSION, "made_by": made_by, "settings": settings}
+        )
+        return measured
+
+    def read(self, folder: Path) -> list[Measured]:
+        """What was measured before."""
+        return [_read(setting) for setting in self._kept(folder)["settings"]]
+
+    def _kept(self, folder: Path) -> Any:
+        return json.loads((folder / MEASURES).read_text(encoding="utf-8"))
+
+    def _base(self) -> Any:
+        if self._judge is None:
+            self._judge, _ = load_model(self.config.train.model)
+        return self._judge
+
+
+def _check(config: SweepConfig, measured: Sequence[Measured]) -> None:
+    """See that the measures of quality and of diversity are among what these data can be measured by."""
+    for kind in ("quality", "diversity"):
+        name = getattr(config, kind)
+        if any(one.mean(name) is None for one in measured):
+            known = [metric for metric in measured[0].record.columns if measured[0].mean(metric) is not None]
+            raise UserError(
+                f"{kind} is {name}, which these rows cannot be measured by (correctness needs checkers or references, "
+                f"pass@k no more than {config.samples} samples, runs of words long enough responses); "
+                f"there are {', '.join(known)}"
+            )
+
+
+def over_seeds(by_seed: Sequence[Sequence[Measured]]) -> list[Measured]:
+    """One a temperature: values averaged over seeds for each prompt."""
+    return [_averaged(group) for group in zip(*by_seed, strict=True)]
+
+
+def _averaged(group: Sequence[Measured]) -> Measured:
+    first = group[0].record
+    columns = {}
+    for name, column in first.columns.items():
+        values = np.array([one.record.columns[name].values for one in group])
+        defined = (~np.isnan(values)).sum(0)
+        mean = np.where(defined > 0, np.nansum(values, axis=0) / np.maximum(defined, 1), np.nan)
+        weights = [one.record.columns[name].weights for one in group]
+        mean_weight = np.mean(np.array(weights, dtype=np.float64), axis=0) if column.weights is not None else None
+        columns[name] = Column(column.ids, mean, mean_weight)
+    record = dataclasses.replace(first, columns=columns)
+    return Measured(record, sum(one.samples for one in group), sum(one.unfinished for one in group))
+
+
+def _only(column: Column, ids: frozenset[str]) -> Column:
+    kept = np.array([name in ids for name in column.ids], dtype=bool)
+    names = tuple(name for name in column.ids if name in ids)
+    return Column(names, column.values[kept], None if column.weights is None else column.weights[kept])
+
+
+def _written(measured: Measured) -> dict[str, Any]:
+    columns = {
+        name: {
+            "ids": list(column.ids),
+            "values": [None if np.isnan(value) else float(value) for value in column.values],
+            "weights": None if column.weights is None else [float(weight) for weight in column.weights],
+        }
+        for name, column in measured.record.columns.items()
+    }
+    return {
+        "temperature": measured.temperature,
+        "samples_per_prompt": measured.record.samples_per_prompt,
+        "samples": measured.samples,
+        "unfinished": measured.unfinished,
+        "columns": columns,
+    }
+
+
+def _read(setting: Mapping[str, Any]) -> Measured:
+    columns = {
+        name: Column(
+            tuple(kept["ids"]),
+            np.array([np.nan if value is None else value for value in kept["values"]]),
+            None if kept["weights"] is None else np.array(kept["weights"]),
+        )
+        for name, kept in setting["columns"].items()
+    }
+    record = SettingRecord(
+        temperature=setting["temperature"],
+        samples_per_prompt=setting["samples_per_prompt"],
+        columns=columns,
+        samples=(),
+    )
+    return Measured(record, setting["samples"], setting["unfinished"])

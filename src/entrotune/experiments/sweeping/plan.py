@@ -1,0 +1,55 @@
+"""What a sweep would do, told before weights are loaded."""
+
+import itertools
+import json
+from typing import Any
+
+from entrotune.experiments.sweep_config import SweepConfig
+from entrotune.experiments.sweeping.measuring import Bench
+from entrotune.experiments.sweeping.space import grid
+from entrotune.training import TrainConfig, plan_training
+
+# What the number of steps and tokens of a run follows from.
+OF_LENGTH = ("epochs", "max_steps", "batch_size", "accumulation", "packing", "curriculum")
+
+
+def plan_sweep(config: SweepConfig, bench: Bench) -> dict[str, Any]:
+    """Counts of a sweep: exact for a grid; else at most, as if every setting were the longest corner of the space."""
+    lengths = _Lengths(bench)
+    plain = lengths.of(config.run(None, 0, config.out))
+    corners = list(itertools.islice(grid(config.space), config.number if config.method == "grid" else None))
+    each = [lengths.of(config.run(point, 0, config.out)) for point in corners]
+    if config.method != "grid":
+        each = [max(each, key=lambda one: int(one["steps"]))] * config.number
+    seeds = len(config.seeds)
+    models = 1 + seeds * (1 + config.number)
+    prompts = len(bench.held.prompts)
+    responses = models * len(config.temperatures) * config.samples * prompts
+    return {
+        "kind": "plan",
+        "data": bench.data | {"prompts": prompts},
+        "settings": config.number,
+        "runs": seeds * (1 + config.number),
+        "counts_are": "exact" if config.method == "grid" and not config.prune else "at most",
+        "steps": seeds * (plain["steps"] + sum(one["steps"] for one in each)),
+        "tokens_to_train": seeds * (plain["tokens_to_train"] + sum(one["tokens_to_train"] for one in each)),
+        "responses": responses,
+        "new_tokens_at_most": responses * config.max_new_tokens,
+        "jobs": config.jobs,
+        "memory_bytes_a_job": max(one["memory_bytes"]["total"] for one in (plain, *each)),
+    }
+
+
+class _Lengths:
+    """Plans of runs, each made once."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.known: dict[str, dict[str, Any]] = {}
+
+    def of(self, recipe: TrainConfig) -> dict[str, Any]:
+        """The plan of a run."""
+        key = json.dumps([getattr(recipe, name) for name in (*OF_LENGTH, "lora_rank", "method", "reference")])
+        if key not in self.known:
+            self.known[key] = plan_training(recipe, self.bench.described)
+        return self.known[key]
