@@ -1,7 +1,6 @@
 """Scoring that is killed goes on where it stopped: no row twice, none lost, nothing half."""
 
 import json
-import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import forked
 from entrotune.errors import UserError
 from entrotune.scoring import read_scores
 from entrotune.scoring.score import score
@@ -91,9 +91,7 @@ def content(out: str | Path) -> tuple[list[dict[str, Any]], str, dict[str, Any]]
 
 @pytest.mark.parametrize("stop", STOPS)
 def test_a_killed_run_goes_on(stop: str, data: Path, options: dict[str, Any], tmp_path: Path) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["entrotune.scoring.score"])
-    process = context.Process(target=_child, args=(stop, str(data), options))
+    process = forked.context().Process(target=_child, args=(stop, str(data), options))
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL

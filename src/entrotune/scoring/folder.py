@@ -95,6 +95,17 @@ def read_scores(path: str | Path, *, columns: Sequence[str] | None = None, finis
     return Scores(folder, manifest, _with_kept_values(table))
 
 
+def first_rows(folder: Path, most: int) -> list[tuple[int, str]]:
+    """Position and id of the first scored rows, read from no more parts than needed."""
+    found: list[tuple[int, str]] = []
+    for part in part_paths(folder):
+        table = _read_part(part, ["position", "id"]).slice(0, most - len(found))
+        found += zip(table["position"].to_pylist(), table["id"].to_pylist(), strict=True)
+        if len(found) >= most:
+            break
+    return found
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a score folder.
 

@@ -1,8 +1,9 @@
 """`entrotune score`: how uncertain a model is about each row of a data set."""
 
+import functools
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.progress import Progress
 from entrotune.data import RowStream
 from entrotune.data.tokens import check_tokenizer
 from entrotune.errors import UserError
+from entrotune.files import check_page
 from entrotune.models import ModelDescription, describe_model
 from entrotune.scoring.cluster import Cluster
 from entrotune.scoring.folder import read_manifest
@@ -21,6 +23,7 @@ from entrotune.scoring.local import score_here
 from entrotune.scoring.options import ScoreOptions, check_options, conventions, kept_names
 from entrotune.scoring.plan import plan_scoring
 from entrotune.scoring.progress import Shown
+from entrotune.scoring.scorer import Scorer
 from entrotune.scoring.table import ScoredBlock
 from entrotune.scoring.writer import ScoreWriter
 
@@ -55,6 +58,8 @@ def score(
     workers: int | None = None,
     gpus_per_worker: float = 0.0,
     address: str | None = None,
+    html: str | Path | None = None,
+    html_rows: int = 50,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -87,10 +92,13 @@ def score(
         workers: of the ray engine, each with a model of its own; by default 2.
         gpus_per_worker: of the ray engine; may be a fraction.
         address: of the Ray cluster, such as `auto`; by default one is started here.
+        html: an HTML file to write in the end: rows token by token, with the predictions that each token came from.
+            The rows go through the model once more for it, here, also where their scores were there already.
+        html_rows: rows on that page at most, the first that were scored; the page says how many it leaves out.
         dry_run: load no weights, write nothing; return what would be done.
 
     Returns:
-        The content of `manifest.json`, and `out`; with `dry_run` the plan.
+        The content of `manifest.json`, `out` and `html`; with `dry_run` the plan.
 
     Raises:
         UserError: bad input, `out` holds scores of something else, or another process writes to it.
@@ -108,8 +116,10 @@ def score(
         batch_tokens=batch_tokens,
         part_rows=part_rows,
         workers=workers,
+        html_rows=html_rows,
     )
     _check_engine(engine, device, workers, gpus_per_worker, address)
+    check_page(html)
     described = describe_model(model)
     check_tokenizer(described.tokenizer)
     options = ScoreOptions(
@@ -139,18 +149,32 @@ def score(
     }
     cluster = Cluster(workers=workers or 2, gpus_per_worker=gpus_per_worker, address=address)
     writer = ScoreWriter(Path(out), identity)
+    load = functools.cache(job.scorer)
     with writer.open(overwrite=overwrite):
         shown = Shown(progress, limit)
         if writer.finished:
             shown.say(f"{out} is finished already: nothing is left to score")
-            return {"out": str(out), **read_manifest(writer.folder)}
-        writer.start(about)
-        blocks = _run(job, stream, writer, shown, cluster if engine == "ray" else None)
-        seconds = round(time.perf_counter() - started, 1)
-        return {"out": str(out), **writer.finish({**about, "seconds": seconds}, blocks)}
+            record = read_manifest(writer.folder)
+        else:
+            writer.start(about)
+            blocks = _run(job, load, stream, writer, shown, cluster if engine == "ray" else None)
+            seconds = round(time.perf_counter() - started, 1)
+            record = writer.finish({**about, "seconds": seconds}, blocks)
+    if html is not None:
+        from entrotune.scoring.page import write_score_page
+
+        write_score_page(html, writer.folder, job, load(), record, rows=html_rows, progress=progress)
+    return {"out": str(out), "html": None if html is None else str(html), **record}
 
 
-def _run(job: Job, stream: RowStream, writer: ScoreWriter, shown: Shown, cluster: Cluster | None) -> int:
+def _run(
+    job: Job,
+    load: Callable[[], Scorer],
+    stream: RowStream,
+    writer: ScoreWriter,
+    shown: Shown,
+    cluster: Cluster | None,
+) -> int:
     """Score what has no part yet; return how many blocks there are in all."""
     seen = 0
 
@@ -168,7 +192,7 @@ def _run(job: Job, stream: RowStream, writer: ScoreWriter, shown: Shown, cluster
 
         score_on_ray(job, done, cluster, write)
     else:
-        score_here(job.scorer(), job.blocks(stream, done), write)
+        score_here(load(), job.blocks(stream, done), write)
     return seen
 
 

@@ -44,16 +44,74 @@
 
   // The span of all values and interval arms, hidden variants included so that the scale stays put.
   function frontAxis(figure, name) {
-    const { title, better } = figure.axes[name];
+    const { title, better, log } = figure.axes[name];
     const ends = figure.columns.flatMap(({ [name]: column }) => column.value.flatMap((value, at) => (
       value === null ? [] : [value - column.below[at], value + column.above[at]]
     )));
     const [low, high] = [Math.min(...ends), Math.max(...ends)];
     const air = 0.07 * (high - low) || 0.1 * Math.abs(high) || 0.1;
-    const range = [low - air, high + air];
+    let range = [low - air, high + air];
+    if (log) {
+      const values = figure.columns.flatMap(({ [name]: column }) => column.value.filter((value) => value !== null));
+      const [least, most] = [Math.log10(Math.min(...values)), Math.log10(Math.max(...values))];
+      range = [least - 0.1 * (most - least), most + 0.1 * (most - least)];
+    }
     return {
       title: { text: better ? `${title}   better →` : title },
       range: better === "lower" ? range.reverse() : range,
+      ...(log ? { type: "log", dtick: "D2", exponentformat: "none" } : {}),
+    };
+  }
+
+  // Traces that no other is at least as good as in both measures and better in one, best quality first.
+  function unbeaten(figure, columns, x, y) {
+    const sign = (name) => (figure.axes[name].better === "lower" ? -1 : 1);
+    const points = columns.map((column, trace) => ({
+      trace, hidden: hidden.has(figure.data[trace].meta.variant),
+      x: column.x.value[0], y: column.y.value[0],
+      right: sign(x) * column.x.value[0], up: sign(y) * column.y.value[0],
+    })).filter((one) => !one.hidden && one.x !== null && one.y !== null);
+    const beats = (one, other) => (
+      one.right >= other.right && one.up >= other.up && (one.right > other.right || one.up > other.up)
+    );
+    return points.filter((one) => !points.some((other) => beats(other, one))).sort((a, b) => b.up - a.up);
+  }
+
+  // Names of points, lifted until they cover neither another nor any point; at the right edge they stand to the left.
+  function names(figure, columns, best, xaxis, yaxis, plot, margin) {
+    const size = { x: plot.clientWidth - margin.l - margin.r, y: figure.layout.height - margin.t - margin.b };
+    const share = (axis, value) => {
+      const scaled = axis.type === "log" ? Math.log10(value) : value;
+      return (scaled - axis.range[0]) / (axis.range[1] - axis.range[0]);
+    };
+    const placed = columns.filter((column, trace) => (
+      !hidden.has(figure.data[trace].meta.variant) && column.x.value[0] !== null && column.y.value[0] !== null
+    )).map((column) => {
+      const at = share(xaxis, column.x.value[0]) * size.x;
+      return { start: at - 7, end: at + 7, height: share(yaxis, column.y.value[0]) * size.y };
+    });
+    return [...best].reverse().map((one) => {
+      const text = figure.data[one.trace].name;
+      const [at, width] = [share(xaxis, one.x) * size.x, 6.4 * text.length + 6];
+      const leftwards = at + 10 + width > size.x + margin.r;
+      const start = leftwards ? at - 10 - width : at + 10;
+      const base = share(yaxis, one.y) * size.y;
+      let height = base + 14;
+      while (placed.some((p) => Math.abs(p.height - height) < 15 && start < p.end && p.start < start + width)) height += 3;
+      placed.push({ start, end: start + width, height });
+      return {
+        x: xaxis.type === "log" ? Math.log10(one.x) : one.x, y: yaxis.type === "log" ? Math.log10(one.y) : one.y,
+        text, ax: leftwards ? -8 : 8, ay: base - height, xanchor: leftwards ? "right" : "left", yanchor: "middle",
+        showarrow: true, arrowhead: 0, arrowwidth: 0.75, standoff: 6,
+        arrowcolor: colour("soft"), font: { size: 11, color: colour(`series-${figure.data[one.trace].meta.colour}`) },
+      };
+    });
+  }
+
+  function frontLine(best) {
+    return {
+      type: "scatter", mode: "lines", x: best.map((one) => one.x), y: best.map((one) => one.y), hoverinfo: "skip",
+      line: { color: colour("soft"), width: 1, dash: "dot" }, showlegend: false,
     };
   }
 
@@ -101,6 +159,15 @@
       layout.width = Math.min(plot.clientWidth, plot.closest(".panels") ? 300 : 640);
     }
     const data = figure.data.map((trace, index) => painted(trace, columns && columns[index]));
+    if (figure.names_best) {
+      const best = unbeaten(figure, columns, chosen("diversity"), chosen("quality"));
+      const named = new Set(best.map((one) => one.trace));
+      data.forEach((trace, index) => {
+        if (!named.has(index)) Object.assign(trace, { error_x: { visible: false }, error_y: { visible: false } });
+      });
+      layout.annotations = names(figure, columns, best, xaxis, yaxis, plot, layout.margin);
+      data.unshift(frontLine(best));
+    }
     return Plotly.react(plot, data, layout, { responsive: true, displayModeBar: false });
   }
 
