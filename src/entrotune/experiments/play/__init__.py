@@ -1,0 +1,1 @@
+"""`entrotune play`: a local page on which a model's distributions are read, shaped and compared."""

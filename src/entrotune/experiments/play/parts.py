@@ -1,0 +1,129 @@
+"""Parts that several tabs of the page are made of."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import gradio as gr
+
+from entrotune.experiments.play import drawing
+from entrotune.experiments.play.handlers import MOST_SAMPLES, Page
+from entrotune.experiments.play.strategies import OFFERS, strategy_at, takes_creativity
+
+PROMPT = "Write one sentence about a lighthouse."
+_FIRST_OFFER, _FIRST_CREATIVITY = next(iter(OFFERS)), 0.8
+
+
+@dataclass(frozen=True)
+class Asking:
+    """The form that says what is to be written; `inputs` are as `wiring.request` takes them."""
+
+    prompt: gr.Textbox
+    go: gr.Button
+    stop: gr.Button
+    inputs: list[Any]
+
+
+def html(value: str, **options: Any) -> gr.HTML:
+    """HTML in the page's style."""
+    return gr.HTML(value, elem_classes=["play"], **options)
+
+
+def tokens(value: str, **options: Any) -> gr.HTML:
+    """A text whose tokens can be pressed."""
+    return html(value, js_on_load=asset("tokens.js"), **options)
+
+
+def notice(name: str) -> gr.HTML:
+    """Where a tab says what went wrong."""
+    return html("", elem_id=f"{name}-notice")
+
+
+def chat_box(page: Page, label: str, *, value: bool) -> gr.Checkbox:
+    """Whether a text is put into the models' chat template; hidden where one has none."""
+    possible = all(model.chat for model in page.models)
+    return gr.Checkbox(value and possible, label=label, visible=possible)
+
+
+def sliders(name: str) -> list[gr.Slider]:
+    """Temperature, top-k, top-p and min-p."""
+    with gr.Row(elem_classes=["sliders"]):
+        return [
+            gr.Slider(0, 3, 0.8, step=0.05, label="Temperature", min_width=180, elem_id=f"{name}-temperature"),
+            gr.Slider(0, 200, 50, step=1, label="Top-k (0: all)", min_width=180, elem_id=f"{name}-top-k"),
+            gr.Slider(0.01, 1, 0.95, step=0.01, label="Top-p (1: all)", min_width=180, elem_id=f"{name}-top-p"),
+            gr.Slider(0, 0.5, 0.05, step=0.01, label="Min-p (0: all)", min_width=180, elem_id=f"{name}-min-p"),
+        ]
+
+
+def asking(page: Page, name: str) -> Asking:
+    """A prompt, how to answer it, and two buttons."""
+    prompt = gr.Textbox(PROMPT, label="Prompt", lines=2, max_lines=10, elem_id=f"{name}-prompt")
+    chat = chat_box(page, "Send it as a chat message", value=True)
+    with gr.Row():
+        offer = gr.Dropdown(
+            list(OFFERS), value=_FIRST_OFFER, label="Way of choosing tokens", min_width=220, elem_id=f"{name}-offer"
+        )
+        creativity = gr.Slider(
+            0, 2, _FIRST_CREATIVITY, step=0.05, label="Creativity", min_width=220, elem_id=f"{name}-creativity"
+        )
+        strategy = gr.Textbox(
+            strategy_at(_FIRST_OFFER, _FIRST_CREATIVITY),
+            label="Strategy (may be changed by hand)",
+            info=OFFERS[_FIRST_OFFER].told,
+            max_lines=1,
+            min_width=260,
+            elem_id=f"{name}-strategy",
+        )
+    with gr.Row():
+        samples = gr.Slider(1, MOST_SAMPLES, 3, step=1, label="Samples", min_width=180, elem_id=f"{name}-count")
+        new_tokens = gr.Slider(
+            1, min(512, page.models[0].most), 48, step=1, label="New tokens at most", min_width=180,
+            elem_id=f"{name}-tokens",
+        )  # fmt: skip
+        seed = gr.Number(0, label="Seed", precision=0, min_width=180, elem_id=f"{name}-seed")
+    with gr.Row(elem_classes=["buttons"]):
+        go = gr.Button("Write", variant="primary", elem_id=f"{name}-go")
+        stop = gr.Button("Stop", elem_id=f"{name}-stop")
+
+    def chosen(offer: str, creativity: float) -> tuple[Any, Any]:
+        text = strategy_at(offer, creativity)
+        return gr.update(value=text, info=OFFERS[offer].told), gr.update(interactive=takes_creativity(offer))
+
+    gr.on(
+        [offer.change, creativity.change],
+        chosen,
+        [offer, creativity],
+        [strategy, creativity],
+        show_progress="hidden",
+        trigger_mode="always_last",
+        api_visibility="private",
+    )
+    return Asking(prompt, go, stop, [prompt, chat, strategy, samples, new_tokens, seed])
+
+
+def stops(asking: Asking, running: Any, name: str) -> None:
+    """Have the form's second button stop what runs, and say so where the responses are."""
+    asking.stop.click(None, cancels=[running], api_visibility="private")
+    # The last picture of what was stopped may still be on its way.
+    say = (
+        f"() => setTimeout(() => document.querySelectorAll('#{name} .sample header span').forEach("
+        "(one) => { one.textContent = one.textContent.replace(' …', ', stopped'); }), 600)"
+    )
+    asking.stop.click(None, js=say, api_visibility="private")
+
+
+def recolour(name: str) -> str:
+    """JavaScript that colours the tokens of a part by something else, at once."""
+    return f"(by) => {{ document.querySelectorAll('#{name} .tokens').forEach((one) => one.dataset.by = by); }}"
+
+
+def scale_below(by: gr.Radio, scale: gr.HTML, name: str) -> None:
+    """Have a choice of colours recolour the tokens and say what they mean."""
+    by.change(drawing.scale, [by], [scale], show_progress="hidden", api_visibility="private")
+    by.change(None, [by], None, js=recolour(name), api_visibility="private")
+
+
+def asset(name: str) -> str:
+    """A file of the page."""
+    return (files("entrotune.experiments.play") / "assets" / name).read_text(encoding="utf-8")

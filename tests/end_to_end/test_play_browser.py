@@ -1,0 +1,184 @@
+"""The page in a real browser: typed in, pressed, slid and broken. Skipped, with the reason, where there is no browser.
+
+The first of `chromium`, `chromium-browser`, `google-chrome` and `chrome` on the path is used; none is downloaded.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiny import byte_tokenizer, tiny_llama
+
+pytest.importorskip("gradio", reason="the page needs gradio: pip install 'entrotune[play]'")
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+BROWSER = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason=f"no browser: none of {', '.join(BROWSERS)} is on the path")
+
+PATIENCE = 30_000  # milliseconds, on a machine that does other things too
+
+
+@pytest.fixture(scope="module")
+def running(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A page with two tiny models, served in a thread."""
+    from entrotune.experiments.play.running import started
+
+    second = tmp_path_factory.mktemp("models") / "tuned"
+    tiny_llama(seed=1).save_pretrained(second)
+    byte_tokenizer().save_pretrained(second)
+    with (
+        _environment_kept(),
+        started(str(model), compare=str(second), max_tokens=200, device="cpu") as running,
+    ):
+        thread = threading.Thread(target=running.serve)
+        thread.start()
+        yield running
+        running.server.should_exit = True
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+@contextlib.contextmanager
+def _environment_kept() -> Iterator[None]:
+    """gradio switches the telemetry of others off by environment variables, which other tests look at."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(running: Any, browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A new tab; nothing it asks for is elsewhere, and no script of it fails."""
+    context = browser.new_context(**getattr(request, "param", {}))
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    playwright.expect.set_options(timeout=PATIENCE)
+    elsewhere: list[str] = []
+    failed: list[str] = []
+    page.on("request", lambda asked: elsewhere.append(asked.url) if not _own(asked.url, running.url) else None)
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    page.goto(running.url)
+    page.wait_for_selector("#read-text textarea")
+    yield page
+    context.close()
+    assert elsewhere == []
+    assert failed == []
+
+
+def _own(url: str, page: str) -> bool:
+    return url.startswith((page, "data:", "blob:"))
+
+
+def read(page: Any, text: str) -> None:
+    page.fill("#read-text textarea", text)
+    page.click("#read-go")
+
+
+def has(page: Any, selector: str, text: str) -> None:
+    playwright.expect(page.locator(selector)).to_contain_text(text)
+
+
+def test_a_text_is_read_pressed_and_shaped(page: Any, tmp_path: Path) -> None:
+    read(page, "A <b>mango</b>")
+    has(page, "#read-panel", "What comes next")
+    tokens = page.locator("#read-tokens .tok[data-at]")
+    assert tokens.count() == len("A <b>mango</b>")
+    assert page.locator("#read-tokens b").count() == 0
+
+    tokens.nth(3).click()
+    has(page, "#read-panel h3", "Token 5")
+    assert page.locator("#read-panel .bars tbody tr").count() >= 20
+    has(page, "#read-panel", "top-k 50")
+
+    # By keyboard alone: to the next token, and a setting changed on its slider.
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    has(page, "#read-panel h3", "Token 6")
+    page.locator("#read-temperature input[type=range]").focus()
+    page.keyboard.press("ArrowRight")
+    has(page, "#read-panel", "temperature 0.85")
+    page.fill("#read-top-k input[type=number]", "3")
+    page.keyboard.press("Tab")
+    has(page, "#read-panel", "top-k 3")
+    playwright.expect(page.locator("#read-panel .bars tr.cut")).not_to_have_count(0)
+
+    before = tokens.nth(3).evaluate("one => getComputedStyle(one).backgroundColor")
+    page.get_by_label("surprisal").first.check()
+    has(page, "#tab-read-scale, .scale >> nth=0", "10 nats")
+    assert tokens.nth(3).evaluate("one => getComputedStyle(one).backgroundColor") != before
+    page.screenshot(path=tmp_path / "read.png", full_page=True)
+    assert (tmp_path / "read.png").stat().st_size > 10_000
+
+
+def test_what_goes_wrong_is_told_and_the_page_lives_on(page: Any, running: Any) -> None:
+    read(page, "fine")
+    has(page, "#read-panel", "What comes next")
+    for text, told in (("", "there is no text yet"), ("x" * 500, "at most 200")):
+        read(page, text)
+        has(page, "#read-notice [role=alert]", told)
+        assert page.locator("#read-tokens .tok[data-at]").count() == 4  # what was there stays
+    os.kill(running.workers[0].pid, signal.SIGKILL)  # its model is loaded anew for the next request
+    read(page, "again")
+    playwright.expect(page.locator("#read-tokens .tok[data-at]")).to_have_count(5)
+    playwright.expect(page.locator("#read-notice [role=alert]")).to_have_count(0)
+
+
+def test_responses_are_written_and_pressed(page: Any, tmp_path: Path) -> None:
+    page.get_by_role("tab", name="Write").click()
+    page.fill("#write-prompt textarea", "Name a fruit.")
+    page.locator("#write-creativity input[type=range]").focus()
+    page.keyboard.press("ArrowRight")
+    playwright.expect(page.locator("#write-strategy textarea, #write-strategy input")).to_have_value(
+        "temperature(0.85) + top_p(0.95)"
+    )
+    page.click("#write-go")
+    done = page.locator("#write-tokens .sample header", has_text="ended by")
+    playwright.expect(done).to_have_count(3)
+    assert page.locator("#write-tokens .trace svg").count() == 3
+    page.locator("#write-tokens .tok[data-row='1']").nth(2).click()
+    has(page, "#write-panel", "surprisal")
+    page.locator("#write-strategy textarea, #write-strategy input").fill("top_q(1)")
+    page.click("#write-go")
+    has(page, "#write-notice [role=alert]", "did you mean 'top_p'?")
+    assert done.count() == 3
+    page.screenshot(path=tmp_path / "write.png", full_page=True)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [{"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "has_touch": True, "is_mobile": True}],
+    indirect=True,
+)
+def test_two_models_on_a_phone_in_the_dark(page: Any, tmp_path: Path) -> None:
+    page.get_by_role("tab", name="Compare").click()
+    page.fill("#compare-text textarea", "A mango")
+    page.click("#compare-go")
+    has(page, "#compare-panel", "Jensen-Shannon")
+    page.locator("#compare-tokens .tok[data-at]").nth(2).tap()
+    has(page, "#compare-panel h3", "Token 4")
+    assert page.locator("#compare-panel .bars tbody tr").count() >= 20
+    page.click("#both-go")
+    playwright.expect(page.locator("#both-samples .sample header", has_text="ended by")).to_have_count(6)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    red, green, blue = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")[:3]
+    assert max(red, green, blue) < 80
+    page.screenshot(path=tmp_path / "compare.png", full_page=True)

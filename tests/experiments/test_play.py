@@ -1,0 +1,358 @@
+"""What the page answers: tiny models in processes of their own, no browser."""
+
+import asyncio
+import dataclasses
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from commands import command_here
+from entrotune.decoding import PARTS, Strategy, draw, stream
+from entrotune.errors import UserError
+from entrotune.experiments.play.difference import difference
+from entrotune.experiments.play.guard import Guard
+from entrotune.experiments.play.handlers import Opened, Page, Request, opened_at
+from entrotune.experiments.play.running import play
+from entrotune.experiments.play.serving import is_loopback, listen
+from entrotune.experiments.play.shaping import Shaping
+from entrotune.experiments.play.strategies import OFFERS, strategy_at, takes_creativity
+from entrotune.experiments.play.worker import LostWorkerError, Worker
+from entrotune.models import load_model
+from tiny import byte_tokenizer, tiny_llama
+from tiny_files import write_model
+from tolerances import SINGLE
+
+pytest.importorskip("gradio", reason="the page needs gradio: pip install 'entrotune[play]'")
+from entrotune.experiments.play.explorer import Explorer
+from entrotune.experiments.play.wiring import answering
+
+TEXT = "A <b>fruit</b> & <script>1</script>, a 💡"
+MOST = 96
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two models of one tokenizer."""
+    first, second = (tmp_path_factory.mktemp(name) for name in ("first", "second"))
+    write_model(first)
+    tiny_llama(seed=1).save_pretrained(second)
+    byte_tokenizer().save_pretrained(second)
+    return [first, second]
+
+
+@pytest.fixture(scope="module")
+def page(folders: list[Path]) -> Iterator[Page]:
+    workers = [
+        Worker(folder.name, Explorer, model=str(folder), dtype="float32", device="cpu", max_tokens=MOST)
+        for folder in folders
+    ]
+    yield Page(workers, [worker.ask("about") for worker in workers])
+    for worker in workers:
+        worker.close()
+
+
+def asked(**changes: Any) -> Request:
+    values = {"prompt": "abc", "chat": False, "strategy": "sample", "samples": 2, "max_new_tokens": 4, "seed": 0}
+    return Request(**(values | changes))
+
+
+def log_p_of(folder: Path, ids: tuple[int, ...]) -> torch.Tensor:
+    """[N, V] predictions made at each position, by the model's own forward."""
+    model, _ = load_model(folder)
+    with torch.no_grad():
+        return model(torch.tensor([ids])).logits[0].double().log_softmax(-1)
+
+
+def test_numbers_of_tokens_are_the_models_own(page: Page, folders: list[Path]) -> None:
+    opened, html = page.read(TEXT, False, "entropy")
+    (ids,), (tokens,) = opened.ids, opened.tokens
+    assert len(ids) == len(TEXT.encode())
+    assert opened.pressed == (0, len(ids))
+    log_p = log_p_of(folders[0], ids)
+    entropy = -(log_p.exp() * log_p).sum(-1)
+    varentropy = (log_p.exp() * (log_p + entropy[:, None]) ** 2).sum(-1)
+    nll = -log_p[:-1].gather(-1, torch.tensor(ids[1:])[:, None]).squeeze(-1)
+    assert tokens[0].entropy is None
+    for name, expected in (("entropy", entropy[:-1]), ("varentropy", varentropy[:-1]), ("nll", nll)):
+        found = torch.tensor([getattr(token, name) for token in tokens[1:]]).double()
+        torch.testing.assert_close(found, expected, **SINGLE)
+    assert html.count('role="button"') == len(ids)  # all but the first, and what comes next
+
+
+def test_text_is_escaped_everywhere(page: Page) -> None:
+    opened, html = page.read("<script>alert(1)</script>", False, "surprisal")
+    shown = [html, page.position(dataclasses.replace(opened, pressed=(0, 1)), Shaping())]
+    shown += [picture for _, picture in page.write(asked(prompt="<img src=x onerror=alert(1)>"), "entropy")]
+    for text in shown:
+        assert "<script" not in text
+        assert "<img" not in text
+    assert "&lt;" in html
+
+
+def test_what_settings_keep_is_exact(page: Page, folders: list[Path]) -> None:
+    opened, _ = page.read("hello there", False, "entropy")
+    log_p = log_p_of(folders[0], opened.ids[0])[4]
+    shaping = Shaping(temperature=0.5, top_k=7, top_p=0.9, min_p=0.02)
+    position = page._workers[0].ask("position", ids=opened.ids[0], at=5, shaping=shaping)
+    assert [one.name for one in position.left] == [
+        "the model's own", "temperature 0.5", "top-k 7", "top-p 0.9", "min-p 0.02", "all, in this order"
+    ]  # fmt: skip
+    assert position.left[2].tokens == 7
+    assert position.left[2].mass == pytest.approx(float(log_p.exp().topk(7).values.sum()), rel=1e-4)
+    together = Strategy.of("temperature(0.5) + top_k(7) + top_p(0.9) + min_p(0.02)").probabilities(log_p)
+    assert position.left[5].tokens == int((together > 0).sum())
+    for one in position.candidates:
+        assert one.p == pytest.approx(float(log_p[one.id].exp()), rel=1e-4)
+        assert one.shaped == pytest.approx(float(together[one.id]), rel=1e-3)
+    likeliest = position.candidates[:20]
+    np.testing.assert_allclose(
+        [one.cumulative for one in likeliest], np.cumsum([one.p for one in likeliest]), rtol=1e-5
+    )
+    entropies = [entropy for _, entropy in position.curve]
+    assert entropies == sorted(entropies)
+    assert position.now[1] == pytest.approx(position.left[1].entropy, rel=1e-4)
+    greedy = page._workers[0].ask("position", ids=opened.ids[0], at=5, shaping=Shaping(temperature=0, top_k=7))
+    assert (greedy.left[-1].tokens, greedy.left[-1].entropy, greedy.now) == (1, 0, (0, 0))
+    # The token of the text is shown even where it is not among the likeliest.
+    assert opened.ids[0][5] in [one.id for one in position.candidates]
+
+
+def test_responses_are_those_of_generate(page: Page, folders: list[Path]) -> None:
+    """Streamed and coloured, they are what `draw` draws; several at once, by seed and number alone."""
+    strategy = "temperature(0.8) + top_p(0.95)"
+    pictures = list(page.write(asked(strategy=strategy, samples=3, max_new_tokens=6), "entropy"))
+    opened, html = pictures[-1]
+    model, tokenizer = load_model(folders[0])
+    prompt = tokenizer("abc")["input_ids"]
+    expected = draw(
+        model, tokenizer, [prompt] * 3, [stream(0, "play", index) for index in range(3)],
+        strategy=Strategy.of(strategy), max_new_tokens=6,
+    )  # fmt: skip
+    assert [ids[len(prompt) :] for ids in opened.ids] == [one.token_ids[: one.tokens] for one in expected]
+    assert html.count("<article") == html.count("<svg") == 3
+    assert "as sampled" in html
+    (sample, other) = opened.ids[0], opened.ids[1]
+    assert sample != other
+    assert "Token" in page.position(opened_at(opened, 1, len(prompt)), Shaping())
+
+
+@pytest.mark.parametrize("strategy", ["temperature(0.7) + top_k(9)", "contrastive_search(k=4, alpha=0.6)"])
+def test_numbers_told_while_writing_are_those_of_the_text(page: Page, strategy: str) -> None:
+    """What is seen of a step is the distribution before the strategy; the other entropy is of what it left."""
+    worker = page._workers[0]
+    prompt, *parts = worker.stream("write", **asked(strategy=strategy, max_new_tokens=9).asked)
+    for sample in range(2):
+        told = [new for part in parts if isinstance(part, list) for new in part if new.sample == sample]
+        read = worker.ask("read", ids=[*prompt, *(new.token.id for new in told)])[len(prompt) :]
+        assert [new.token.index for new in told] == [token.index for token in read]
+        assert [new.token.rank for new in told] == [token.rank for token in read]
+        for name in ("entropy", "varentropy", "nll"):
+            values = [[getattr(token, name) for token in some] for some in ((n.token for n in told), read)]
+            np.testing.assert_allclose(*values, rtol=1e-3, atol=1e-4)
+        if "top_k" in strategy:
+            assert all(new.shaped is not None and new.shaped <= np.log(9) + 1e-5 for new in told)
+
+
+@pytest.mark.parametrize("name", OFFERS)
+def test_every_offer_writes(page: Page, name: str) -> None:
+    strategy = strategy_at(name, 0.7)
+    *_, (opened, html) = page.write(asked(strategy=strategy, max_new_tokens=3), "entropy")
+    assert len(opened.ids) == 2
+    assert html.count("ended by") == 2
+
+
+def test_offers_cover_all_parts() -> None:
+    written = " ".join(strategy_at(name, 0.7) for name in OFFERS)
+    assert [part for part in PARTS if part not in written] == []
+    for name in OFFERS:
+        assert str(Strategy.of(strategy_at(name, 0.0)))  # no creativity is allowed, too
+        assert takes_creativity(name) == (strategy_at(name, 1.0) != strategy_at(name, 1.5))
+
+
+def test_closing_stops_the_writing(page: Page) -> None:
+    running = page._workers[0].stream("write", **asked(samples=1, max_new_tokens=90).asked)
+    next(running)
+    running.close()
+    assert page._workers[0].ask("about").most == MOST  # the turn is given back
+
+
+def test_two_models_on_one_text(page: Page, folders: list[Path]) -> None:
+    opened, html, meaning = page.compare("hello there", False, "surprisal")
+    assert html.count('role="button"') == len("hello there")
+    assert "second model" in meaning
+    opened = opened_at(opened, 0, 4)
+    panel = page.differ(opened, 0.7)
+    log_p, log_q = (log_p_of(folder, opened.ids[0])[3] for folder in folders)
+    expected = float((log_p.exp() * (log_p - log_q)).sum())
+    assert f"{expected:.4f} nats" in panel
+    assert all(folder.name in panel for folder in folders)
+    html, _ = page.colour_difference(opened, "entropy")
+    assert 'data-by="entropy"' in html
+
+
+def test_difference_by_hand() -> None:
+    p, q = np.log([0.5, 0.5, 1e-300]), np.log([0.25, 0.75, 1e-300])
+    found = difference(p, q, shown=2)
+    assert found.kl == pytest.approx(0.5 * np.log(2) + 0.5 * np.log(2 / 3))
+    assert found.kl_reverse == pytest.approx(0.25 * np.log(0.5) + 0.75 * np.log(1.5))
+    middle = np.array([0.375, 0.625])
+    halves = [np.sum(d * np.log(d / middle)) / 2 for d in (np.array([0.5, 0.5]), np.array([0.25, 0.75]))]
+    assert found.jsd == pytest.approx(sum(halves))
+    assert found.variation == pytest.approx(0.25)
+    assert found.tokens == (1, 0)
+    assert difference(p, p, shown=1, always=[2]).jsd == 0
+    assert 2 in difference(p, p, shown=1, always=[2]).tokens
+    impossible = np.array([0.0, -np.inf])
+    assert difference(impossible, impossible, shown=2).jsd == 0
+    longer = difference(np.log([1.0]), np.log([0.5, 0.5]), shown=2)
+    assert longer.variation == pytest.approx(0.5)
+    assert longer.kl == pytest.approx(np.log(2))
+    assert longer.kl_reverse == np.inf
+
+
+def test_models_of_other_tokens_write_but_do_not_differ(page: Page) -> None:
+    strange = Page(page._workers, [page.models[0], dataclasses.replace(page.models[1], tokens_mark="other")])
+    with pytest.raises(UserError, match="different tokens"):
+        strange.compare("abc", False, "surprisal")
+    *_, html = strange.write_both(asked(), "entropy")
+    assert html.count("<article") == 4
+
+
+def test_a_lost_model_leaves_the_other_and_comes_back(page: Page) -> None:
+    pid = page._workers[1].pid
+    assert pid is not None
+    pictures = page.write_both(asked(samples=1, max_new_tokens=90), "entropy")
+    next(pictures)
+    os.kill(pid, signal.SIGKILL)
+    *_, html = pictures
+    assert html.count("<article") == 1
+    assert "killed by SIGKILL" in html
+    *_, html = page.write_both(asked(), "entropy")
+    assert html.count("<article") == 4
+    assert page._workers[1].pid not in (None, pid)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prompt": "  "}, "no text yet"),
+        ({"prompt": "x" * MOST, "max_new_tokens": 2}, "shorten the prompt"),
+        ({"samples": 0}, "expected 1 to 8"),
+        ({"samples": 9}, "expected 1 to 8"),
+        ({"max_new_tokens": 0}, "at least 1"),
+        ({"strategy": "top_q(0.9)"}, "did you mean"),
+        ({"strategy": ""}, "a strategy is a sum of parts"),
+    ],
+)
+def test_what_cannot_be_written_is_told(page: Page, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        list(page.write(asked(**changes), "entropy"))
+
+
+def test_what_cannot_be_read_is_told(page: Page) -> None:
+    for text, message in (("", "no text yet"), ("x" * (MOST + 1), "97 tokens; at most 96")):
+        with pytest.raises(UserError, match=message):
+            page.read(text, False, "entropy")
+    for opened, row, at in ((None, 0, 1), (Opened(((1, 2),)), 1, 1), (Opened(((1, 2),)), "0", 1)):
+        with pytest.raises(UserError, match="no longer there"):
+            opened_at(opened, row, at)
+    with pytest.raises(UserError, match="no prediction of token 9"):
+        page.position(opened_at(Opened(((5, 6),)), 0, 9), Shaping())
+    with pytest.raises(UserError, match="start the page with --compare"):
+        Page(page._workers[:1], page.models[:1]).compare("abc", False, "surprisal")
+
+
+def test_errors_become_a_notice(capsys: pytest.CaptureFixture[str]) -> None:
+    """An error nobody foresaw is told in a line on the page, and in full where the page was started."""
+
+    def broken() -> tuple[int]:
+        raise KeyError("<here>")
+
+    def stream() -> Iterator[tuple[int]]:
+        yield (1,)
+        raise UserError("too long")
+
+    notice, kept = answering(broken, 1)()
+    assert "KeyError" in notice
+    assert "&lt;here&gt;" in notice
+    assert "Traceback" not in notice
+    assert kept["__type__"] == "update"
+    assert "value" not in kept
+    assert "Traceback" in capsys.readouterr().err
+    first, last = list(answering(stream, 1)())
+    assert first == ("", 1)
+    assert "too long" in last[0]
+
+
+def test_ports(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {port} is not to be had .*--port"):
+            listen("127.0.0.1", port)
+        ended = command_here(capsys, "play", "--port", str(port))
+        assert ended.code == 2
+    with listen("127.0.0.1", None) as first, listen("127.0.0.1", None) as second:
+        assert first.getsockname()[1] != second.getsockname()[1]
+    with pytest.raises(UserError, match="expected one from"):
+        listen("127.0.0.1", 70000)
+    assert [is_loopback(host) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0")] == [True, True, True, False]
+
+
+def test_a_model_that_is_not_there_ends_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = command_here(capsys, "play", "--model", "/no/such/model")
+    assert ended.code == 2
+    assert "no such model" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_without_gradio_the_command_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gradio", None)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"pip install 'entrotune\[play\]'"):
+        play()
+
+
+def test_a_worker_that_breaks_says_what(tmp_path: Path) -> None:
+    worker = Worker("broken", Explorer, model=str(tmp_path), dtype="float32", device="cpu", max_tokens=8)
+    with pytest.raises(UserError) as told:
+        worker.start()
+    assert not isinstance(told.value, LostWorkerError)
+    assert worker.pid is None
+
+
+@pytest.mark.parametrize(
+    ("host", "length", "status"),
+    [
+        (b"127.0.0.1:7860", b"5", 200),
+        (b"localhost", b"5", 200),
+        (b"evil.example", b"5", 421),
+        (b"localhost", b"99", 413),
+    ],
+)
+def test_guard(host: bytes, length: bytes, status: int) -> None:
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"hello"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    guard = Guard(app, hosts=frozenset({"127.0.0.1", "localhost"}), most=10)
+    scope = {"type": "http", "headers": [(b"host", host), (b"content-length", length)]}
+    asyncio.run(guard(scope, receive, send))
+    assert sent[0]["status"] == status
+    policy = dict(sent[0]["headers"])[b"content-security-policy"].decode()
+    assert "default-src 'self'" in policy
+    assert "http" not in policy
