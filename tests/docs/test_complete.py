@@ -10,13 +10,16 @@ import pytest
 
 import entrotune
 from docs.pages import PAGES, ROOT, name
-from entrotune import CompareConfig, CurriculumConfig, DiffuseConfig
+from entrotune import CompareConfig, CurriculumConfig, DiffuseConfig, SweepConfig
 from entrotune.cli.words import SUMMARIES
 from entrotune.data import FORMAT_NAMES
 from entrotune.evaluation import evaluate
 from entrotune.experiments.analyze import analyze_correctness, analyze_models
+from entrotune.experiments.evidence import evidence
+from entrotune.experiments.merge import merge
 from entrotune.experiments.new_model import new_model
 from entrotune.experiments.perplexity import perplexity
+from entrotune.experiments.play.running import play
 from entrotune.measures import METRICS
 from entrotune.objectives import TERMS, Objective
 from entrotune.objectives.term import signature
@@ -69,11 +72,15 @@ def test_every_command_has_a_section(command: str) -> None:
     [
         ("train", {field.name for field in dataclasses.fields(TrainConfig)}),
         ("compare", {field.name for field in dataclasses.fields(CompareConfig)}),
+        ("sweep", {field.name for field in dataclasses.fields(SweepConfig)}),
         ("order", set(inspect.signature(order).parameters) - {"dry_run"}),
         ("curriculum", {field.name for field in dataclasses.fields(CurriculumConfig)}),
         ("diffuse", {field.name for field in dataclasses.fields(DiffuseConfig)}),
         ("evaluate", set(inspect.signature(evaluate).parameters) - {"dry_run", "progress"}),
         ("new-model", set(inspect.signature(new_model).parameters)),
+        ("merge", set(inspect.signature(merge).parameters) - {"dry_run", "progress"}),
+        ("evidence", set(inspect.signature(evidence).parameters)),
+        ("play", set(inspect.signature(play).parameters) - {"progress"}),
     ],
 )
 def test_every_field_is_described(title: str, fields: set[str]) -> None:

@@ -10,6 +10,7 @@ import yaml
 from docs.pages import ROOT
 from entrotune.cli.main import main, run
 from entrotune.errors import UserError
+from evidence_files import write_evidence
 
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 
@@ -17,7 +18,7 @@ RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 def command_of(recipe: Path) -> str:
     """By a field that no other command has."""
     fields = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    marks = {"train": "compare", "schedules": "curriculum", "targets": "diffuse"}
+    marks = {"search": "sweep", "train": "compare", "schedules": "curriculum", "targets": "diffuse"}
     return next((command for mark, command in marks.items() if mark in fields), "train")
 
 
@@ -44,6 +45,8 @@ def test_recipe_can_be_planned(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    if recipe.name.startswith("evidence-"):
+        write_evidence(tmp_path)
     for line in preparations(recipe):
         assert main(shlex.split(line)[1:]) == 0
     before, _ = sorted(tmp_path.rglob("*")), capsys.readouterr()

@@ -23,7 +23,7 @@ BAD: list[Any] = [
     ("{", "is not JSON: line 1, column 2"),
     ("[]", "holds a JSON list"),
     ("{}", "has kind null"),
-    ({"kind": "sweep"}, 'has kind "sweep", but a record\'s kind is "comparison" or "evaluation"'),
+    ({"kind": "recipe"}, 'has kind "recipe", but a record\'s kind is "comparison" or "evaluation"'),
     ({"kind": ["comparison"]}, "has kind"),
     ({"kind": "comparison"}, "has schema_version null, but this entrotune reads version 1"),
     ({"kind": "comparison", "schema_version": 2}, "has schema_version 2"),

@@ -87,7 +87,7 @@ def _one_list(arguments: Sequence[str], kind: Any) -> list[str]:
 
 def _with_lists(arguments: Sequence[str], kinds: Mapping[str, Any]) -> list[str]:
     """`--targets A B` → `--targets ["A", "B"]`, for options that are lists of texts; what is JSON already stays."""
-    lists = {f"--{key}" for key, kind in kinds.items() if kind == list[str]}
+    lists = {f"--{key}" for key, kind in kinds.items() if kind in (list[str], list[str] | None)}
     joined: list[str] = []
     at = 0
     while at < len(arguments):
@@ -192,9 +192,16 @@ def _with_negatives(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
+def _fields(kind: Any) -> list[str]:
+    """The fields of a group of options that may be left out as a whole: `Retention | None`."""
+    parts = [part for part in typing.get_args(kind) if dataclasses.is_dataclass(part)]
+    return [field.name for part in parts for field in dataclasses.fields(part)]
+
+
 def _check_names(name: str, arguments: Sequence[str], options: Sequence[str], kinds: Mapping[str, Any]) -> None:
     """Refuse an unknown option before anything else is said about the arguments."""
     mappings = tuple(f"{key}." for key, kind in kinds.items() if "dict" in str(kind))
+    options = [*options, *(f"{key}.{own}" for key, kind in kinds.items() for own in _fields(kind))]
     for argument in arguments:
         # `--list+ item` appends to a list.
         key = argument.partition("=")[0].removeprefix("--").removesuffix("+")

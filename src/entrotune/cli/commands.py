@@ -1,6 +1,7 @@
 """The commands: what each is called with, and how its result is shown."""
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +83,33 @@ def _compare() -> Command:
     return Command(CompareConfig, call, _show_comparison, plans=True)
 
 
+def _sweep() -> Command:
+    from entrotune.experiments.sweep_config import SweepConfig
+
+    def call(dry_run: bool, **values: Any) -> dict[str, Any]:
+        config = SweepConfig(**values)
+        from entrotune.experiments.sweep import sweep
+
+        return sweep(config, dry_run=dry_run)
+
+    def show(record: dict[str, Any]) -> int:
+        from rich.console import Console
+
+        from entrotune.reports import sweep_findings, sweep_table
+
+        if record["kind"] == "plan":
+            return print_json(record)
+        console = Console()
+        console.print(sweep_table(record))
+        for sentence in sweep_findings(record):
+            console.print(sentence, markup=False, highlight=False)
+        out = record["recipe"]["out"]
+        console.print(f"{record['seconds']:.0f} s. Open {out}/report.html", markup=False, highlight=False)
+        return 0
+
+    return Command(SweepConfig, call, show, plans=True)
+
+
 def _demo() -> Command:
     from entrotune.experiments.demo import demo
 
@@ -115,7 +143,7 @@ def _score() -> Command:
         if record["kind"] == "plan":
             return print_json(record)
         Console().print(score_table(record))
-        print(f"wrote {record['out']}")
+        print(f"wrote {record['out']}{f' and {html}' if (html := record['html']) else ''}")
         return 0
 
     return Command(score, call, show, plans=True, positional="data")
@@ -261,9 +289,39 @@ def _generate() -> Command:
             print(f"{record['seconds']['total']:.0f} s. Open {record['recipe']['out']}/report.html")
         elif not streamed:
             Console().print(generation_view(record), soft_wrap=True)
+        if html := record.get("html"):
+            print(f"wrote {html}", file=sys.stderr)
         return 0
 
     return Command(GenerateConfig, call, show, plans=True, prints_json=True, streams=True)
+
+
+def _merge() -> Command:
+    from entrotune.experiments.merge import merge
+
+    def show(record: dict[str, Any]) -> int:
+        if record["kind"] == "plan":
+            return print_json(record)
+        for made in record["models"]:
+            print(f"{made['out']}: {made['interpolate']:g} of the tuned model, {made['parameters']:,} parameters")
+        return 0
+
+    return Command(merge, merge, show, plans=True, positional="model")
+
+
+def _play() -> Command:
+    from entrotune.experiments.display import showing
+    from entrotune.experiments.play.running import play
+
+    def call(**values: Any) -> str:
+        with showing(True) as display:
+            return play(**values, progress=display)
+
+    def show(url: str) -> int:
+        print(f"the page at {url} is closed")
+        return 0
+
+    return Command(play, call, show)
 
 
 def _report() -> Command:
@@ -274,6 +332,16 @@ def _report() -> Command:
         return 0
 
     return Command(report, report, show, positional="source")
+
+
+def _evidence() -> Command:
+    from entrotune.experiments.evidence import evidence
+
+    def show(path: Any) -> int:
+        print(f"wrote {path}")
+        return 0
+
+    return Command(evidence, evidence, show, positional="sources")
 
 
 def _doctor() -> Command:
@@ -292,13 +360,16 @@ def _doctor() -> Command:
 def _show_comparison(record: dict[str, Any]) -> int:
     from rich.console import Console
 
-    from entrotune.reports import comparison_findings, comparison_table
+    from entrotune.reports import comparison_findings, comparison_table, retention_table
 
     if "variants" not in record:
         return print_json(record)
     console = Console()
     console.print(comparison_table(record))
     console.print(comparison_findings(record))
+    kept = retention_table(record)
+    if kept is not None:
+        console.print(kept)
     out = record["recipe"]["out"]
     console.print(f"{record['seconds']['total']:.0f} s in all. Open {out}/report.html", markup=False, highlight=False)
     return 0
@@ -307,11 +378,17 @@ def _show_comparison(record: dict[str, Any]) -> int:
 def _show_evaluation(record: dict[str, Any]) -> int:
     from rich.console import Console
 
-    from entrotune.reports import evaluation_table
+    from entrotune.reports import evaluation_table, mauve_sentences, task_table
 
     if record["kind"] == "plan":
         return print_json(record)
-    Console().print(evaluation_table(record))
+    console = Console()
+    console.print(evaluation_table(record))
+    for sentence in mauve_sentences(record):
+        console.print(sentence, markup=False, highlight=False)
+    tasks = task_table(record)
+    if tasks is not None:
+        console.print(tasks)
     return 0
 
 
@@ -339,6 +416,7 @@ _LOADERS: dict[str, Callable[[], Command]] = {
     "demo": _demo,
     "train": _train,
     "compare": _compare,
+    "sweep": _sweep,
     "evaluate": _evaluate,
     "score": _score,
     "order": _order,
@@ -349,6 +427,9 @@ _LOADERS: dict[str, Callable[[], Command]] = {
     "perplexity": _perplexity,
     "new-model": _new_model,
     "generate": _generate,
+    "merge": _merge,
+    "play": _play,
     "report": _report,
+    "evidence": _evidence,
     "doctor": _doctor,
 }

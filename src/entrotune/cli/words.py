@@ -4,6 +4,7 @@ SUMMARIES = {
     "demo": "tune a small model with three objectives and show what each did (minutes on a laptop)",
     "train": "fine-tune a model with any objective",
     "compare": "several objectives from one start: quality against diversity, with a report",
+    "sweep": "search coefficients and other settings: fronts of quality and diversity, and what to use",
     "evaluate": "quality and diversity of one model",
     "score": "how uncertain a model is about each row of a data set: entropy, varentropy, likelihood",
     "order": "scores of a data set to the sequence in which training uses its rows",
@@ -13,7 +14,10 @@ SUMMARIES = {
     "perplexity": "how well models predict a text: per token, word, byte and character",
     "new-model": "make a small untrained model, an LSTM or a Transformer, with the words of a data set",
     "generate": "responses to prompts by any decoding strategy; structured output; strategies compared",
+    "merge": "a model between a start and its tuned copy (WiSE-FT), or an adapter merged into its base",
+    "play": "a local page to see and shape a model's distributions, alone or beside another model",
     "report": "rebuild the HTML report of a folder",
+    "evidence": "comparisons to a page of Markdown: tables with intervals, and what was found",
     "doctor": "check the installation, and an objective on a toy model",
 }
 
@@ -39,6 +43,11 @@ EXAMPLES = {
   entrotune compare --config recipes/demo.yaml --out runs/three
   entrotune compare --train.data chats.jsonl --objectives '["ce", "gem(beta=0.7)"]' --seeds '[0, 1, 2]' --out runs/two
   entrotune compare --config recipes/demo.yaml --dry-run""",
+    "sweep": """
+  entrotune sweep --config recipes/sweep-alpha.yaml --dry-run
+  entrotune sweep --config recipes/sweep-alpha.yaml
+  entrotune sweep --train.data chats.jsonl --objective "gem(beta={beta})" --search '{"beta": [0.5, 0.7]}' --out runs/b
+  entrotune sweep --config recipes/sweep-alpha.yaml --out runs/longer --seeds '[0, 1, 2]' --jobs 2 --resume""",
     "evaluate": """
   entrotune evaluate --data held-out.jsonl --model runs/chats --temperatures '[0.7, 1.0]' --out runs/chats/evaluation
   entrotune evaluate --data questions.jsonl --model smollm2-135m --samples 16 --dry-run""",
@@ -47,6 +56,7 @@ EXAMPLES = {
   entrotune score chats.jsonl --model runs/chats --mode response --keep label,source_id --out runs/scores-chats
   entrotune score folder-of-parquet --max_length 2048 --per_token --top_k 100 --out runs/scores-tokens
   entrotune score texts.jsonl --engine ray --workers 8 --gpus_per_worker 0.5 --address auto --out runs/scores
+  entrotune score texts.jsonl --out runs/scores --html texts.html --html_rows 20
   entrotune score book.txt --text_unit paragraph --mode predicted --dry-run""",
     "order": """
   entrotune order runs/scores --schedule increasing --pacing root --out order.parquet
@@ -83,15 +93,29 @@ EXAMPLES = {
   entrotune new-model --kind transformer --data input.txt --out models/transformer""",
     "generate": """
   entrotune generate --prompt "Name a fruit." -n 5 --strategy "temperature(0.8) + top_p(0.9)"
+  entrotune generate --prompt "Name a fruit." -n 5 --html fruits.html
   entrotune generate --prompts questions.jsonl -n 8 --rerank majority --out runs/answers.jsonl
   entrotune generate --fields recipes/fields/people.yaml -n 1000 --strategy "target_entropy(2)" --out people.jsonl
   entrotune generate --prompt "Tell a joke." -n 20 --prompting verbalised --rerank diverse --keep 5 --json
   entrotune generate --prompts questions.jsonl --endpoint http://127.0.0.1:8000/v1 --model my-model --out answers.jsonl
   entrotune generate --bench -n 8 --max_new_tokens 48 --out runs/strategies
   entrotune generate --prompts questions.jsonl -n 16 --dry-run""",
+    "merge": """
+  entrotune merge runs/chats --out models/chats
+  entrotune merge runs/chats --interpolate 0.5 --out models/half
+  entrotune merge runs/chats --interpolate '[0.25, 0.5, 0.75]' --out models/between
+  entrotune merge models/tuned --start models/base --interpolate 0.5 --out models/half""",
+    "play": """
+  entrotune play
+  entrotune play --model smollm2-135m --compare runs/chats
+  entrotune play --model runs/chats --device cuda:0 --dtype bfloat16 --max_tokens 4096 --port 8000""",
     "report": """
   entrotune report runs/demo
   entrotune report runs/chats --out chats.html""",
+    "evidence": """
+  entrotune evidence runs/demo --out demo.md
+  entrotune evidence runs/evidence-overfitting --keep docs/evidence --out docs/evidence.md
+  entrotune evidence docs/evidence --out docs/evidence.md""",
     "doctor": """
   entrotune doctor
   entrotune doctor --objective "gem(beta=0.7)" """,

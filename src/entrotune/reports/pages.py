@@ -9,6 +9,7 @@ from entrotune.reports.analysis_page import write_analysis_report
 from entrotune.reports.curriculum_page import write_curriculum_report
 from entrotune.reports.curves import curve_points, lowest_step
 from entrotune.reports.diffuse_page import write_diffuse_report
+from entrotune.reports.epochs import epoch_figure, epoch_table
 from entrotune.reports.figures import (
     MOST_LABELS,
     Figure,
@@ -24,8 +25,11 @@ from entrotune.reports.palette import series_style
 from entrotune.reports.provenance import Facts, read_provenance
 from entrotune.reports.records import check_record, read_record, read_run
 from entrotune.reports.rendering import write_page
+from entrotune.reports.retention import LABELS, UNITS, change_text, read_retained
 from entrotune.reports.run_figures import run_figures
 from entrotune.reports.samples import read_samples, temperatures_of
+from entrotune.reports.standard_tasks import mauve_sentences, read_tasks
+from entrotune.reports.sweep_page import write_sweep_report
 from entrotune.reports.views import (
     KINDS,
     Metric,
@@ -55,6 +59,9 @@ def write_comparison_report(comparison: Mapping[str, Any], path: str | Path) -> 
     context = _measured_context(comparison)
     variants: list[Variant] = context["variants"]
     figures, panels = _learning_figures(variants)
+    by_epoch = epoch_table(variants, context["diversity"])
+    if by_epoch is not None:
+        figures["epochs"] = epoch_figure(variants, by_epoch)
     shown, not_shown = findings(comparison)
     write_page(
         path,
@@ -62,12 +69,21 @@ def write_comparison_report(comparison: Mapping[str, Any], path: str | Path) -> 
         made=made,
         **{**context, "figures": {**context["figures"], **figures}},
         panels=panels,
+        by_epoch=by_epoch,
         curve_split=preferred_split(variants, "nll"),
         entropy_split=preferred_split(variants, "entropy"),
-        several_seeds=any(len({row.get("seed") for row in variant.curve}) > 1 for variant in variants),
+        several_seeds=any(
+            len({row.get("seed") for row in variant.curve}) > 1
+            or any((one.n or 1) > 1 for one in variant.stops.values())
+            for variant in variants
+        ),
         shown=shown,
         not_shown=not_shown,
         comparisons=len(comparison.get("comparisons") or []),
+        retained=read_retained(comparison),
+        retained_labels=LABELS,
+        retained_units=UNITS,
+        change_text=change_text,
     )
 
 
@@ -85,7 +101,14 @@ def write_evaluation_report(evaluation: Mapping[str, Any], path: str | Path) -> 
     _check_kind(evaluation, "evaluation")
     model = (evaluation.get("model") or {}).get("name") or "a model"
     made = read_provenance(evaluation, f"Evaluation of {model}")
-    write_page(path, "evaluation.html.j2", made=made, **_measured_context(evaluation))
+    write_page(
+        path,
+        "evaluation.html.j2",
+        made=made,
+        tasks=read_tasks(evaluation),
+        mauve=mauve_sentences(evaluation),
+        **_measured_context(evaluation),
+    )
 
 
 def write_run_report(run: Mapping[str, Any], path: str | Path) -> None:
@@ -151,6 +174,7 @@ def write_report(source: str | Path, out: str | Path | None = None) -> Path:
         "curriculum": write_curriculum_report,
         "diffuse": write_diffuse_report,
         "generation": write_generation_report,
+        "sweep": write_sweep_report,
     }
     writers[record["kind"]](record, target)
     return target
@@ -162,12 +186,12 @@ def _is_diffuse(evaluation: Path) -> bool:
 
 
 def _record_in(folder: Path) -> Path:
-    for name in ("comparison.json", "curriculum.json", "evaluation.json", "analysis.json", "bench.json"):
+    for name in ("comparison.json", "sweep.json", "curriculum.json", "evaluation.json", "analysis.json", "bench.json"):
         if (folder / name).exists():
             return folder / name
     raise UserError(
-        f"{folder} holds nothing to report on: expected comparison.json, curriculum.json, metrics.jsonl, "
-        "evaluation.json, analysis.json or bench.json in it."
+        f"{folder} holds nothing to report on: expected comparison.json, sweep.json, curriculum.json, "
+        "metrics.jsonl, evaluation.json, analysis.json or bench.json in it."
     )
 
 

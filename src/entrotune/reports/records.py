@@ -19,6 +19,7 @@ _REQUIRED = {
     "curriculum": {"variants": list},
     "diffuse": {"sets": list},
     "generation": {"variants": list},
+    "sweep": {"variants": list, "trials": list},
 }
 ANALYSES = ("models", "correctness")
 _OBJECTS = ("model", "data", "metrics", "front", "versions", "conventions")

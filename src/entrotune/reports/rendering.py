@@ -3,7 +3,7 @@
 import base64
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,17 +28,19 @@ def write_page(path: str | Path, template: str, **context: Any) -> None:
     atomic_write_text(path, render(template, **context))
 
 
-def render(template: str, **context: Any) -> str:
-    """The page as text."""
+def render(template: str, *, own_scripts: Sequence[str] = (), css: str | None = None, **context: Any) -> str:
+    """The page as text, with scripts and styles of its own where it names files of them among the templates."""
     has_figures = bool(context.get("figures"))
-    scripts = [_plotly_script(), _report_script()] if has_figures else [_report_script()]
-    hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
+    scripts = [_plotly_script(), _script("report.js")] if has_figures else [_script("report.js")]
+    scripts += [_script(name) for name in own_scripts]
+    hashes = " ".join(f"'sha256-{_sha256(one)}'" for one in scripts)
     policy = (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
     page = _environment().get_template(template)
-    return page.render(policy=policy, scripts=[Markup(script) for script in scripts], style=_style(), **context)
+    style = _style() + Markup(_template_text(css) if css else "")
+    return page.render(policy=policy, scripts=[Markup(one) for one in scripts], style=style, **context)
 
 
 def as_yaml(value: Any) -> str:
@@ -68,8 +70,8 @@ def _plotly_script() -> str:
 
 
 @functools.cache
-def _report_script() -> str:
-    return _as_parsed(_template_text("report.js"))
+def _script(name: str) -> str:
+    return _as_parsed(_template_text(name))
 
 
 def _style() -> Markup:

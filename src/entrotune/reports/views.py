@@ -4,8 +4,9 @@ A record may leave out most of its parts; here they get their empty form once, s
 need not ask again.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from entrotune.reports.numbers import Shown, clearly_best, read_estimate, read_number
@@ -48,8 +49,21 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class EpochPoint:
+    """What was measured of a variant's samples at the end of an epoch."""
+
+    epoch: float
+    temperature: float | None
+    numbers: Mapping[str, Shown]
+
+
+@dataclass(frozen=True)
 class Variant:
-    """One model that was compared."""
+    """One model that was compared.
+
+    Beside its numbers: `differs` says in words what it changes of the shared recipe, or what it is merged from; `stops`
+    has the `epoch` of its least validation NLL, the `nll` there and its `rise` until the end.
+    """
 
     name: str
     label: str
@@ -62,6 +76,9 @@ class Variant:
     last_step: int | None
     best_nll: Shown | None
     last_nll: Shown | None
+    differs: str = ""
+    stops: Mapping[str, Shown] = field(default_factory=dict)
+    epochs: tuple[EpochPoint, ...] = ()
 
 
 def read_variants(record: Mapping[str, Any]) -> list[Variant]:
@@ -93,18 +110,42 @@ def _variant(entry: Mapping[str, Any], style: SeriesStyle) -> Variant:
         last_step=_whole(entry.get("last_step")),
         best_nll=read_estimate(entry.get("best_nll")),
         last_nll=read_estimate(entry.get("last_nll")),
+        differs=_differs_in_words(entry.get("differs") or {}),
+        stops=_numbers(entry.get("stops")),
+        epochs=tuple(_epoch(point) for point in entry.get("epochs") or []),
     )
+
+
+def _differs_in_words(differs: Mapping[str, Any]) -> str:
+    """`weight_decay 0.1`, or `0.5 of ce and 0.5 of the untouched model, not trained`; empty where nothing differs."""
+    if "interpolate" in differs:
+        share = float(differs["interpolate"])
+        return f"{share:g} of {differs['from']} and {1 - share:g} of the untouched model, not trained"
+    return ", ".join(f"{name} {_in_words(value)}" for name, value in differs.items())
+
+
+def _in_words(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _epoch(entry: Mapping[str, Any]) -> EpochPoint:
+    epoch = read_number(entry.get("epoch"))
+    return EpochPoint(epoch or 0.0, read_number(entry.get("temperature")), _numbers(entry.get("metrics")))
+
+
+def _numbers(entries: Mapping[str, Any] | None) -> dict[str, Shown]:
+    read = {name: read_estimate(value) for name, value in (entries or {}).items()}
+    return {name: shown for name, shown in read.items() if shown is not None}
 
 
 def _setting(entry: Mapping[str, Any]) -> Setting:
     temperature = read_number(entry.get("temperature"))
-    numbers = {name: read_estimate(value) for name, value in (entry.get("metrics") or {}).items()}
     return Setting(
         temperature=temperature,
         temperature_text=temperature_text(temperature),
         samples_per_prompt=_whole(entry.get("samples_per_prompt")),
         is_reference=bool(entry.get("reference")),
-        numbers={name: shown for name, shown in numbers.items() if shown is not None},
+        numbers=_numbers(entry.get("metrics")),
     )
 
 
