@@ -1,5 +1,6 @@
 """Run the command: in a process of its own, as a user would, or here, which is faster."""
 
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -35,3 +36,8 @@ def command_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> Ended:
         code = int(end.code or 0)
     said = capsys.readouterr()
     return Ended(code, said.out, said.err)
+
+
+def hears_ctrl_c() -> None:
+    """`preexec_fn` of a process that is to be interrupted: one started in the background may ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from commands import command
+from commands import command, hears_ctrl_c
 
 
 def test_ctrl_c_says_how_to_go_on(model: Path, rows: Path, tmp_path: Path) -> None:
@@ -19,6 +19,7 @@ def test_ctrl_c_says_how_to_go_on(model: Path, rows: Path, tmp_path: Path) -> No
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hears_ctrl_c,
     )
     until = time.monotonic() + 120
     while not list(out.glob("checkpoints/step-*")):

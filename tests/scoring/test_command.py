@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import command, command_here
+from commands import command, command_here, hears_ctrl_c
 from entrotune.scoring import read_scores
 
 
@@ -57,6 +57,7 @@ def test_ctrl_c_keeps_what_is_complete(model_folder: Path, tmp_path: Path) -> No
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=hears_ctrl_c,
     )
     until = time.monotonic() + 120
     while len(list(out.glob("scores/part-*"))) < 3:
