@@ -11,7 +11,7 @@ import yaml
 from rich.progress import Progress
 
 from entrotune.errors import UserError
-from entrotune.evaluation import HeldOut, hold_out
+from entrotune.evaluation import HeldOut
 from entrotune.experiments.compare_config import CompareConfig
 from entrotune.experiments.compare_measure import Measuring
 from entrotune.experiments.compare_results import FinishedRun, Variant
@@ -19,12 +19,12 @@ from entrotune.experiments.compare_retention import read_retained
 from entrotune.experiments.compare_variants import Plan
 from entrotune.experiments.comparison import check_quality, comparison_record, evaluation_of
 from entrotune.experiments.display import say, showing
+from entrotune.experiments.held_out_rows import held_out_rows
 from entrotune.experiments.train import write_documents
 from entrotune.files import atomic_write_json, atomic_write_text
 from entrotune.models import ModelDescription, describe_model, load_model
 from entrotune.reports import write_comparison_report
-from entrotune.training import RunFolder, plan_training, read_rows, run_training
-from entrotune.training.plan import check_context
+from entrotune.training import RunFolder, plan_training, run_training
 
 STEPS_DEPEND_ON = frozenset({"epochs", "max_steps", "batch_size", "accumulation", "packing", "curriculum"})
 
@@ -53,7 +53,8 @@ def compare(
         _check_folder(folder, config)
     # All input is read before anything is written, replaced or trained.
     described = describe_model(config.train.model)
-    held = _held_out(config, described)
+    _, held = held_out_rows(config, described)
+    check_quality(config.quality, held)
     retained = read_retained(config.retention, described.tokenizer, described.context) if config.retention else None
     if dry_run:
         return _plan(config, described, held) | ({"retention": retained.described} if retained else {})
@@ -104,24 +105,6 @@ def _open(folder: Path, config: CompareConfig) -> None:
     if config.overwrite and folder.exists():
         shutil.rmtree(folder)
     atomic_write_text(folder / "recipe.yaml", yaml.safe_dump(config.recipe(), sort_keys=False, allow_unicode=True))
-
-
-def _held_out(config: CompareConfig, described: ModelDescription) -> HeldOut:
-    """What to measure on: the validation rows and prompts of every variant."""
-    check_context(config.train, described.config)
-    rows = read_rows(config.train, described.tokenizer)
-    held = hold_out(
-        rows.validation_rows,
-        described.tokenizer,
-        prompts=config.prompts,
-        seed=config.sampling_seed,
-        max_new_tokens=config.max_new_tokens,
-        context=described.context,
-        system=config.train.system,
-    )
-    check_quality(config.quality, held)
-    # The very sequences that training validates on, whatever it supervises.
-    return dataclasses.replace(held, examples=rows.validation)
 
 
 def _train_all(config: CompareConfig, measuring: Measuring) -> list[FinishedRun]:

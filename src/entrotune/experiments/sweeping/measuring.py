@@ -11,12 +11,11 @@ import numpy as np
 from rich.progress import Progress
 
 from entrotune.errors import UserError
-from entrotune.evaluation import Column, HeldOut, SettingRecord, hold_out, measure
+from entrotune.evaluation import Column, SettingRecord, measure
+from entrotune.experiments.held_out_rows import held_out_rows
 from entrotune.experiments.sweep_config import SweepConfig
 from entrotune.files import atomic_write_json
 from entrotune.models import describe_model, load_model, resolve_model
-from entrotune.training import read_rows
-from entrotune.training.plan import check_context
 
 SCHEMA_VERSION = 1
 MEASURES = "measures.json"
@@ -70,20 +69,8 @@ class Bench:
     def __init__(self, config: SweepConfig) -> None:
         self.config = config
         self.described = describe_model(config.train.model)
-        check_context(config.train, self.described.config)
-        rows = read_rows(config.train, self.described.tokenizer)
+        rows, self.held = held_out_rows(config, self.described)
         self.data = rows.counts
-        held = hold_out(
-            rows.validation_rows,
-            self.described.tokenizer,
-            prompts=config.prompts,
-            seed=config.sampling_seed,
-            max_new_tokens=config.max_new_tokens,
-            context=self.described.context,
-            system=config.train.system,
-        )
-        # The very sequences that training validates on, whatever it supervises.
-        self.held: HeldOut = dataclasses.replace(held, examples=rows.validation)
         self._judge: Any = None
 
     def measure(self, model: str, folder: Path, progress: Progress | None) -> list[Measured]:
