@@ -41,6 +41,7 @@ def write_scores(
         "text_hash": [hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts],
         "tokens": [10] * size,
         "tokens_cut": [0] * size,
+        "tokens_unknown": [0] * size,
         "bytes": [len(text.encode()) for text in texts],
         "nll_tokens": [9] * size,
         "nll_bytes": [9] * size,
@@ -62,7 +63,14 @@ def write_scores(
         "data": {"source": "rows.jsonl", "format": "text"},
         "options": {"mode": "all", "precision": "float32", **(options or {})},
         "conventions": {"entropy": "nats per token"},
-        "counts": {"read": size, "scored": size, "rejected": 0, "tokens": 10 * size, "tokens_cut": 0},
+        "counts": {
+            "read": size,
+            "scored": size,
+            "rejected": 0,
+            "tokens": 10 * size,
+            "tokens_cut": 0,
+            "tokens_unknown": 0,
+        },
     }
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder

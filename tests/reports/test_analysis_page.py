@@ -115,9 +115,11 @@ def test_models_page_says_what_was_found(models: dict[str, Any], tmp_path: Path)
 def test_rows_left_out_and_cut_are_told(models: dict[str, Any]) -> None:
     record = copy.deepcopy(models)
     record["data"] |= {"left_out": {"a": 1200, "b": 0, "c": 3}, "rows_cut": {"a": 0, "b": 7, "c": 0}}
+    record["data"]["rows_unknown"] = {"a": 5, "b": 0, "c": 0}
     told = " ".join(analysis_sentences(record))
     assert "Rows that another model has not scored are left out: 1,200 of a and 3 of c." in told
     assert "scored up to a limit only: 7 rows by b." in told
+    assert "tokens that the tokenizer does not know (5 rows by a)" in told
     assert "left out" not in " ".join(analysis_sentences(models))
 
 

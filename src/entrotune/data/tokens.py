@@ -26,6 +26,16 @@ def check_tokenizer(tokenizer: "PreTrainedTokenizerBase") -> None:
         )
 
 
+def unknown_token(tokenizer: "PreTrainedTokenizerBase") -> int | None:
+    """The token that stands for any text the vocabulary lacks; None where every text has tokens of its own.
+
+    Byte-level tokenizers often name their end mark as unknown token and never make it of a text: that is none.
+    """
+    token = tokenizer.unk_token_id
+    marks = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    return None if token is None or token in marks else int(token)
+
+
 def tokenize(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], *, from_template: bool) -> list[Tokens]:
     """Tokenize whole texts, never cut. Plain texts get the tokenizer's BOS; no text gets two, or an EOS.
 

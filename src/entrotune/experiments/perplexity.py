@@ -270,6 +270,7 @@ def _measure(
         sums=sums,
         units=units,
         unscored=sum(own.unscored for own in encoded),
+        unknown=sum(own.unknown for own in encoded),
         tokenizer=tokenizer_fingerprint(one.described.tokenizer),
         parameters=described["parameters"],
         device=described["device"],

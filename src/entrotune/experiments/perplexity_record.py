@@ -21,6 +21,7 @@ class Measured:
         sums: over each text.
         units: over what intervals are taken: texts, or passages of the only one.
         unscored: tokens that nothing predicts.
+        unknown: scored tokens that stand for any text the vocabulary lacks.
         tokenizer: its fingerprint.
         parameters: of the model.
         device: in words.
@@ -32,6 +33,7 @@ class Measured:
     sums: Sums
     units: Sums
     unscored: int
+    unknown: int
     tokenizer: str
     parameters: int
     device: str
@@ -56,6 +58,7 @@ def model_record(one: Measured, *, seed: int) -> dict[str, Any]:
         "counts": {
             "tokens_scored": int(sums.tokens.sum()),
             "tokens_unscored": one.unscored,
+            "tokens_unknown": one.unknown,
             "words": int(sums.words.sum()),
             "characters": int(sums.characters.sum()),
             "bytes": int(sums.bytes.sum()),
@@ -96,7 +99,7 @@ def warnings_of(found: Sequence[Measured]) -> list[str]:
             "The models have different tokenizers: their perplexities per token do not compare, for a token is not the "
             "same amount of text. Bits per byte, and perplexities per word, byte and character do."
         )
-    if any(_incomparable(a, b) for a, b in itertools.combinations(found, 2)):
+    if len({one.reader.described.family == "masked" for one in found}) > 1:
         told.append(
             "A masked model predicts each token from both sides: its pseudo-perplexity does not compare with the "
             "perplexity of a model that reads from left to right, so no difference of the two is given."
@@ -113,11 +116,18 @@ def warnings_of(found: Sequence[Measured]) -> list[str]:
                 f"{one.reader.name}: tokens not scored: {one.unscored:,}, the first of a text each, for nothing stands "
                 "before it; bos always or eos changes that."
             )
+        if one.unknown:
+            share = one.unknown / int(one.sums.tokens.sum())
+            told.append(
+                f"{one.reader.name}: {one.unknown:,} tokens ({share:.1%}) are its unknown token, which stands for any "
+                "word it does not have: its numbers are not those of the text; compare them only within that tokenizer."
+            )
     return told
 
 
 def _incomparable(a: Measured, b: Measured) -> bool:
-    return (a.reader.described.family == "masked") != (b.reader.described.family == "masked")
+    kinds_differ = (a.reader.described.family == "masked") != (b.reader.described.family == "masked")
+    return kinds_differ or (a.tokenizer != b.tokenizer and bool(a.unknown or b.unknown))
 
 
 def _json(estimate: Estimate) -> dict[str, Any]:

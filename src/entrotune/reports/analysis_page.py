@@ -91,6 +91,7 @@ def _model_facts(model: Record) -> Facts:
         "Rows scored": format_count(counts["scored"]) if "scored" in counts else None,
         "Rows rejected": format_count(counts["rejected"]) if counts.get("rejected") else None,
         "Tokens cut": format_count(counts["tokens_cut"]) if counts.get("tokens_cut") else None,
+        "Tokens unknown": format_count(counts["tokens_unknown"]) if counts.get("tokens_unknown") else None,
         "Weights": str(model["fingerprint"])[:16] if model.get("fingerprint") else None,
         "Tokenizer": str(model["tokenizer_fingerprint"])[:16] if model.get("tokenizer_fingerprint") else None,
     }

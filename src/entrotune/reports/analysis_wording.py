@@ -40,6 +40,13 @@ def _of_models(record: Record) -> list[str]:
     if cut:
         told = _listed([f"{format_count(count)} rows by {name}" for name, count in cut.items()])
         sentences.append(f"Rows that were too long were scored up to a limit only: {told}.")
+    unknown = {name: count for name, count in (data.get("rows_unknown") or {}).items() if count}
+    if unknown:
+        told = _listed([f"{format_count(count)} rows by {name}" for name, count in unknown.items()])
+        sentences.append(
+            f"Some rows hold tokens that the tokenizer does not know ({told}): their numbers, those a byte "
+            "included, are not those of the text."
+        )
     if len(record.get("tokenizers") or []) > 1:
         groups = "; ".join(_listed(group) for group in record["tokenizers"])
         sentences.append(

@@ -23,10 +23,12 @@ _MEASURES = {
 _COUNTS = {
     "tokens_scored": "tokens scored, each once",
     "tokens_unscored": "tokens not scored",
+    "tokens_unknown": "tokens unknown",
     "words": "words",
     "characters": "characters",
     "bytes": "bytes",
 }
+_WHERE_ANY = ("tokens_unscored", "tokens_unknown")
 _SHOWN = 10
 
 
@@ -64,7 +66,7 @@ def _models(record: Record) -> Table:
     for name, label in _MEASURES.items():
         table.add_row(label, *(_estimate(model["measures"][name]) for model in record["models"]))
     for name, label in _COUNTS.items():
-        if name != "tokens_unscored" or any(model["counts"][name] for model in record["models"]):
+        if name not in _WHERE_ANY or any(model["counts"][name] for model in record["models"]):
             table.add_row(label, *(format_count(model["counts"][name]) for model in record["models"]))
     table.add_row("before the text", *(Text(visible(model["before"] or "nothing")) for model in record["models"]))
     table.add_row("window, stride", *(_window(model) for model in record["models"]))

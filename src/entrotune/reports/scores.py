@@ -33,6 +33,10 @@ def score_table(record: Mapping[str, Any]) -> Table:
     if counts["tokens_cut"]:
         told = f"of {counts['rows_cut']:,} rows longer than {record['options']['max_length']:,}"
         table.add_row("tokens cut", f"{counts['tokens_cut']:,}", told)
+    if counts["tokens_unknown"]:
+        share = counts["tokens_unknown"] / counts["nll_tokens"]
+        told = f"{share:.1%}: perplexity and bits per byte are not those of the text"
+        table.add_row("tokens unknown", f"{counts['tokens_unknown']:,}", told)
     for name, (label, unit) in _MEANS.items():
         if means.get(name) is not None:
             table.add_row(label, f"{means[name]:.4g}", unit)

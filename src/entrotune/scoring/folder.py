@@ -25,6 +25,7 @@ _ROW = {
     "text_hash": "string",
     "tokens": "int32",
     "tokens_cut": "int32",
+    "tokens_unknown": "int32",
     "bytes": "int64",
     "nll_tokens": "int32",
     "nll_bytes": "int64",

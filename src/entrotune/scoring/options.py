@@ -72,6 +72,8 @@ def conventions(options: ScoreOptions, *, bos_added: str | None) -> dict[str, st
         "last": "the last position that counts",
         "bos": "as in the chat format" if options.mode == "response" else f"added: {bos_added or 'none'}",
         "tokens_cut": f"tokens after the first {options.max_length:,} of a row, which are not scored",
+        "tokens_unknown": "of the tokens with an nll, those that stand for any text the vocabulary lacks: perplexity "
+        "and bits per byte are then not those of the text",
         "bits_per_byte": "nll_sum / ln 2 / nll_bytes, the UTF-8 bytes of the characters whose tokens have an nll",
         "quantiles": "of the row's token entropies, linear between neighbours",
         "renyi2": "nats per token: −log Σ p²",

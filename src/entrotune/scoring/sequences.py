@@ -14,6 +14,7 @@ from entrotune.data import Example, Reject, Row, RowBlock, answers_of, encode_ro
 from entrotune.data.examples import IGNORED
 from entrotune.data.rejects import Rejects, RowError
 from entrotune.data.rows import row_content
+from entrotune.data.tokens import unknown_token
 from entrotune.scoring.options import ScoreOptions
 
 Ints = NDArray[np.int32]
@@ -32,6 +33,7 @@ class Scorable:
         places: positions that count, ascending.
         targets: the token that follows each of them, −100 where none does.
         tokens_cut: how many were cut.
+        tokens_unknown: of the targets, how many are the tokenizer's unknown token.
         bytes: of the text that `input_ids` stand for; in mode response, of the response.
         nll_bytes: of the text that the targets stand for.
     """
@@ -44,6 +46,7 @@ class Scorable:
     places: Ints
     targets: Ints
     tokens_cut: int
+    tokens_unknown: int
     bytes: int
     nll_bytes: int
 
@@ -59,6 +62,7 @@ class Sequencer:
 
     def __init__(self, tokenizer: Any, options: ScoreOptions, rejects: Rejects) -> None:
         self.tokenizer, self.options, self.rejects = tokenizer, options, rejects
+        self.unknown = unknown_token(tokenizer)
 
     def sequences(self, block: RowBlock) -> Iterator[Scorable]:
         """The sequences of a block, in the order of its rows."""
@@ -112,6 +116,7 @@ class Sequencer:
             places=places,
             targets=targets,
             tokens_cut=len(ids) - len(kept),
+            tokens_unknown=self._unknown(targets),
             bytes=len(text[:end].encode()),
             nll_bytes=len(text[start:end].encode()),
         )
@@ -131,6 +136,7 @@ class Sequencer:
             places=places,
             targets=targets,
             tokens_cut=len(row.input_ids) - len(kept),
+            tokens_unknown=self._unknown(targets),
             bytes=self._decoded_bytes(kept),
             nll_bytes=self._decoded_bytes(kept[1:]),
         )
@@ -182,9 +188,13 @@ class Sequencer:
             places=places,
             targets=following[places],
             tokens_cut=max(0, len(ids) - limit),
+            tokens_unknown=self._unknown(following[places]),
             bytes=size,
             nll_bytes=size,
         )
+
+    def _unknown(self, targets: Ints) -> int:
+        return 0 if self.unknown is None else int((targets == self.unknown).sum())
 
     def _decoded_bytes(self, ids: Ints) -> int:
         text = self.tokenizer.decode(ids.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False)

@@ -140,6 +140,7 @@ def _row_columns(sequences: Sequence[Scorable], lengths: NDArray[np.int64], foun
         "text_hash": [one.text_hash for one in sequences],
         "tokens": lengths.astype(np.int32),
         "tokens_cut": [one.tokens_cut for one in sequences],
+        "tokens_unknown": [one.tokens_unknown for one in sequences],
         "bytes": [one.bytes for one in sequences],
         "nll_tokens": found["nll_tokens"].astype(np.int32),
         "nll_bytes": [one.nll_bytes for one in sequences],
@@ -151,6 +152,7 @@ def _totals(sequences: Sequence[Scorable], found: dict[str, Floats], lengths: ND
     counted = {
         "tokens": int(lengths.sum()),
         "tokens_cut": sum(one.tokens_cut for one in sequences),
+        "tokens_unknown": sum(one.tokens_unknown for one in sequences),
         "rows_cut": sum(one.tokens_cut > 0 for one in sequences),
         "bytes": sum(one.bytes for one in sequences),
         "nll_tokens": int(found["nll_tokens"].sum()),

@@ -10,10 +10,11 @@ import torch
 from datasets import Dataset
 from trl import SFTConfig
 
-from entrotune import EntropicTrainer, read_scores
+from entrotune import EntropicTrainer, perplexity, read_scores
 from entrotune.data import Prompt
 from entrotune.evaluation.sampling import sample
-from entrotune.models import LSTMForCausalLM, load_model, make_lstm
+from entrotune.models import LSTMForCausalLM, load_model, make_lstm, save_model
+from entrotune.reports.scores import score_table
 from entrotune.scoring.score import score
 from entrotune.training import TrainConfig, run_training
 from models.lstm.texts import TEXTS
@@ -91,6 +92,33 @@ def test_scores_are_those_of_its_logits(tmp_path: Path, folder: Path, model: LST
         log_p = model(input_ids=ids[None]).logits[0, :-1].detach().double().log_softmax(-1)
         assert row["nll_sum"] == pytest.approx(-log_p.gather(-1, ids[1:, None]).sum().item(), rel=1e-4)
         assert row["entropy_mean"] == pytest.approx(-(log_p.exp() * log_p).sum(-1).mean().item(), rel=1e-4)
+
+
+def test_words_that_it_does_not_know_are_counted_and_told(tmp_path: Path, folder: Path, tokenizer: Any) -> None:
+    known, half = "the cat sat", "the zebra sat on a xylophone"
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(json.dumps({"id": text, "text": text}) + "\n" for text in (known, half))
+    )
+    record = score(str(tmp_path / "rows.jsonl"), model=str(folder), out=tmp_path / "scores")
+    rows = {row["id"]: row for row in read_scores(tmp_path / "scores").table.to_pylist()}
+    assert {id: row["tokens_unknown"] for id, row in rows.items()} == {known: 0, half: 2}
+    assert record["counts"]["tokens_unknown"] == 2
+    cells = [cell for column in score_table(record).columns for cell in column.cells]
+    assert any(f"{2 / record['counts']['nll_tokens']:.1%}: perplexity" in str(cell) for cell in cells)
+    with_all = perplexity(str(tmp_path / "rows.jsonl"), model=str(folder), limit=1)
+    with_some = perplexity(str(tmp_path / "rows.jsonl"), model=str(folder))
+    assert [one["models"][0]["counts"]["tokens_unknown"] for one in (with_all, with_some)] == [0, 2]
+    assert not any("unknown" in warning for warning in with_all["warnings"])
+    assert any("2 tokens" in warning and "unknown token" in warning for warning in with_some["warnings"])
+
+
+def test_numbers_of_unknown_words_are_compared_with_no_other_tokenizer(tmp_path: Path, folder: Path) -> None:
+    other = tmp_path / "other"
+    save_model(*make_lstm([*TEXTS, "zebra xylophone"], hidden_size=8), other)
+    for text, pairs in (("the cat sat", 1), ("the zebra sat", 0)):
+        (tmp_path / "one.txt").write_text(text)
+        record = perplexity(str(tmp_path / "one.txt"), model=[str(folder), str(other)])
+        assert len(record["differences"]) == pairs
 
 
 def test_greedy_continuations_of_seeds_of_several_lengths(model: LSTMForCausalLM, tokenizer: Any) -> None:

@@ -26,11 +26,16 @@ def test_rows_are_matched_by_id_whatever_their_order(tmp_path: Path) -> None:
     back = np.arange(N)[::-1]
     ids, texts = [f"row-{at}" for at in range(N)], [text_of(at) for at in range(N)]
     turned = {"ids": [ids[at] for at in back[2:]] + ["more"], "texts": [texts[at] for at in back[2:]] + ["x"]}
-    a = _table(tmp_path, "a")
+    a = _table(tmp_path, "a", columns={"tokens_unknown": [0] * (N - 5) + [1, 1, 2, 3, 9]})
     b = _table(tmp_path, "b", [*(VALUES[back[2:]] + 1), 0.0], columns={"tokens_cut": [3] * 4 + [0] * 35}, **turned)
     joined = join_scores(["a", "b"], [a, b])
     assert joined.ids == ids[: N - 2]
-    assert joined.counts == {"rows": N - 2, "left_out": {"a": 2, "b": 1}, "rows_cut": {"a": 0, "b": 4}}
+    assert joined.counts == {
+        "rows": N - 2,
+        "left_out": {"a": 2, "b": 1},
+        "rows_cut": {"a": 0, "b": 4},
+        "rows_unknown": {"a": 3, "b": 0},
+    }
     columns, kept = joined.metric("entropy_mean")
     assert columns[:, 1] == pytest.approx(columns[:, 0] + 1)
     assert kept.tolist() == list(range(N - 2))

@@ -32,13 +32,23 @@ class Joined:
 
     @property
     def counts(self) -> dict[str, Any]:
-        """Rows that all have, the rows of each left out because another lacks them, and rows that each has cut."""
+        """Rows that all have; of each table those left out because another lacks them, and those of the common rows
+        that were cut or hold tokens which its tokenizer does not know.
+        """
         left = {name: len(table) - len(self.ids) for name, table in zip(self.names, self.tables, strict=True)}
-        cut = {
-            name: int((np.asarray(table.column("tokens_cut"))[place] > 0).sum())
+        return {
+            "rows": len(self.ids),
+            "left_out": left,
+            "rows_cut": self._rows_with("tokens_cut"),
+            "rows_unknown": self._rows_with("tokens_unknown"),
+        }
+
+    def _rows_with(self, column: str) -> dict[str, int]:
+        """Common rows of each table in which a count is not 0."""
+        return {
+            name: int((np.asarray(table.column(column))[place] > 0).sum())
             for name, table, place in zip(self.names, self.tables, self.places, strict=True)
         }
-        return {"rows": len(self.ids), "left_out": left, "rows_cut": cut}
 
     def metric(self, name: str) -> tuple[Floats, NDArray[np.int64]]:
         """[N', K] one number of each row and model, and which of the rows these are.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from entrotune.data.rejects import RowError
-from entrotune.data.tokens import Tokens, tokenize
+from entrotune.data.tokens import Tokens, tokenize, unknown_token
 from entrotune.errors import UserError
 from entrotune.scoring.perplexity.sizes import Mask
 from entrotune.scoring.perplexity.texts import Text
@@ -30,6 +30,7 @@ class Encoded:
         targets: [M] positions in `ids` of the tokens that are scored, ascending.
         starts: [M] the first counted character of each.
         unscored: tokens that should count but that nothing predicts.
+        unknown: scored tokens that stand for any text the vocabulary lacks.
         scored: [C] characters that the scored tokens stand for, and white space between them.
         source: what an encoder reads; empty for other models.
     """
@@ -38,6 +39,7 @@ class Encoded:
     targets: Ints
     starts: Ints
     unscored: int
+    unknown: int
     scored: Mask
     source: Ints
 
@@ -107,6 +109,7 @@ class Encoder:
             targets=places[counts],
             starts=following[starts[counts]],
             unscored=int(lost.sum()),
+            unknown=int((ids[places[counts]] == unknown_token(self.tokenizer)).sum()),
             scored=scored,
             source=np.array(source, dtype=np.int64),
         )
