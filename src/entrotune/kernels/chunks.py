@@ -129,20 +129,7 @@ class _Gradients:
         if self.hidden is not None:
             torch.mm(grad_CV, head_VD, out=self.hidden[part])
         if self.weight is not None:
-            _accumulate(self.weight, grad_CV.T, hidden_CD, first=first)
+            product(grad_CV.T, hidden_CD, self.weight, add=not first)
         if self.bias is not None:
             share = grad_CV.sum(0, dtype=self.bias.dtype)
             self.bias.copy_(share) if first else self.bias.add_(share)
-
-
-def _accumulate(total: Tensor, left: Tensor, right: Tensor, *, first: bool) -> None:
-    """total += left · right, or = where it is the first, in the precision of `total`."""
-    if total.dtype == left.dtype:
-        torch.mm(left, right, out=total) if first else total.addmm_(left, right)
-    elif left.device.type == "cpu":
-        wide = left.to(total.dtype), right.to(total.dtype)
-        torch.mm(*wide, out=total) if first else total.addmm_(*wide)
-    elif first:
-        torch.mm(left, right, out_dtype=total.dtype, out=total)
-    else:
-        torch.addmm(total, left, right, out_dtype=total.dtype, out=total)

@@ -16,6 +16,8 @@ from entrotune.kernels.triton_backend import check_triton, triton_runs
 
 NO_TARGET = -100
 _ABSENT = torch.empty(0)
+# Of a block, for each thread of a CPU: it and its two buffers stay in the thread's own cache.
+_BLOCK_BYTES = 512 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,8 @@ def row_statistics(
     wanted = _Wanted(head, bias, renyi2, rank, top_k, by_triton)
     budget = chunk_bytes or (CPU_CHUNK_BYTES if on_cpu else GPU_CHUNK_BYTES)
     chunk = _chunk_rows(vocabulary, dtype.itemsize, budget, on_cpu or by_triton, count)
-    block = block_rows(vocabulary, dtype.itemsize, chunk, hidden.device)
-    if on_cpu:  # has no product with a wider result
+    block = block_rows(vocabulary, dtype.itemsize, chunk, hidden.device, budget=torch.get_num_threads() * _BLOCK_BYTES)
+    if on_cpu and hidden.dtype != weight.dtype:
         hidden, weight = hidden.to(dtype), weight.to(dtype)
     logits_CV = hidden.new_empty(chunk, vocabulary, dtype=dtype)
     rows = _Blocks(wanted, hidden.new_empty(2, 0 if by_triton else block, vocabulary, dtype=dtype))

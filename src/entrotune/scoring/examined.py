@@ -132,7 +132,7 @@ class Examined:
         at, head = self._position(index), self._head
         dtype = torch.float64 if head.weight.dtype == torch.float64 else torch.float32
         hidden_1D, weight_VD = self._hidden[at : at + 1], head.weight.detach()
-        if weight_VD.device.type == "cpu":
+        if hidden_1D.dtype != weight_VD.dtype:
             hidden_1D, weight_VD = hidden_1D.to(dtype), weight_VD.to(dtype)
         row_1V = product(hidden_1D, weight_VD.T, hidden_1D.new_empty(1, self.vocabulary, dtype=dtype))
         with torch.no_grad():
