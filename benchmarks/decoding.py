@@ -2,29 +2,39 @@
 
     python benchmarks/decoding.py --device cuda --out benchmarks/decoding-h100.jsonl
     python benchmarks/decoding.py --tiny                              # that it runs at all
-    python benchmarks/decoding.py --generate smollm2-135m             # batches against a loop, with a real model
+    python benchmarks/decoding.py --generate smollm2-135m --batch 8 --new_tokens 32 --budget 180   # with a real model
 
 Prints JSON lines. `processor` lines: milliseconds a step over [batch, vocabulary] random logits about as sharp as a
 model's, for plain sampling alone (softmax and draw) and with the part before it, measured in turn because a card's
 clock drifts; `overhead` is what the part adds, as a share of plain sampling, and, with `--step`, as a share of a
 model step of so many milliseconds, which is what a user waits for.
+
+`--generate` draws with a model: `generate` lines, prompts in one batch and one after the other; `real` lines, each part
+on that batch against plain sampling measured just before it, in milliseconds a step (a token of the longest response).
+Every line is printed when it is measured. No new one begins after `--budget` seconds, which the last line says; a
+second call with the same `--out` measures what is missing there.
 """
 
 import argparse
 import json
+import math
 import statistics
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor
 
 from entrotune.data import Row, prompts_of
 from entrotune.decoding import Strategy, draw, stream
 from entrotune.models import load_model
 
+PLAIN = "temperature(1)"
 STRATEGIES = (
     "temperature(0.8)",
     "top_k(40)",
@@ -50,16 +60,20 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=50)
     parser.add_argument("--step", type=float, help="milliseconds of a model's own step, to compare with")
     parser.add_argument("--tiny", action="store_true", help="a few small steps, to see that it runs")
-    parser.add_argument("--generate", metavar="MODEL", help="batches against a loop over prompts, with this model")
-    parser.add_argument("--out", type=Path, help="append the lines to a file too")
+    parser.add_argument("--generate", metavar="MODEL", help="batches against a loop, and each part, with this model")
+    parser.add_argument("--new_tokens", type=int, default=64, help="of a response, with --generate")
+    parser.add_argument("--budget", type=float, default=math.inf, help="seconds after which nothing new begins")
+    parser.add_argument("--out", type=Path, help="append the lines to a file too, and skip what it holds")
     options = parser.parse_args()
     if options.tiny:
-        options.batch, options.vocabulary, options.repeats = 4, 1000, 3
+        options.batch, options.vocabulary, options.repeats, options.new_tokens = 4, 1000, 3, 8
     about = {
         "device": torch.cuda.get_device_name() if options.device == "cuda" else options.device,
         "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "threads": torch.get_num_threads(),
     }
-    measured = batches(options) if options.generate else processors(options)
+    measured = generated(options) if options.generate else processors(options)
     for line in measured:
         text = json.dumps(line | about)
         print(text, flush=True)
@@ -68,28 +82,23 @@ def main() -> None:
                 file.write(text + "\n")
 
 
-def processors(options: argparse.Namespace) -> list[dict[str, Any]]:
+def processors(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A line a strategy."""
     torch.manual_seed(0)
     logits = torch.randn(options.batch, options.vocabulary, device=options.device) * 3
     ids = torch.zeros((options.batch, 8), dtype=torch.long, device=options.device)
-    lines = []
     for text in STRATEGIES:
         made = Strategy.of(text).processors()
         plain, ours = in_turn(lambda: sampled(logits), lambda made=made: sampled(made(ids, logits)), options)
-        lines.append(
-            {
-                "case": "processor",
-                "strategy": text,
-                "batch": options.batch,
-                "vocabulary": options.vocabulary,
-                "plain_ms": plain,
-                "with_part_ms": ours,
-                "overhead": (ours - plain) / plain,
-            }
-            | ({"overhead_of_step": (ours - plain) / (options.step + plain)} if options.step else {})
-        )
-    return lines
+        yield {
+            "case": "processor",
+            "strategy": text,
+            "batch": options.batch,
+            "vocabulary": options.vocabulary,
+            "plain_ms": plain,
+            "with_part_ms": ours,
+            "overhead": (ours - plain) / plain,
+        } | ({"overhead_of_step": (ours - plain) / (options.step + plain)} if options.step else {})
 
 
 def sampled(scores: Tensor) -> Tensor:
@@ -111,33 +120,59 @@ def in_turn(one: Callable[[], Any], other: Callable[[], Any], options: argparse.
     return statistics.median(times[0]), statistics.median(times[1])
 
 
-def batches(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Tokens a second of one batch of prompts of several lengths, and of the same prompts one after the other."""
+def generated(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A line for the batch, one for the loop over its prompts, and one a strategy; those the file has are left out."""
+    began = time.perf_counter()
     model, tokenizer = load_model(options.generate, device=options.device, dtype="auto")
-    count = 4 if options.tiny else options.batch
     rows = [
-        Row(id=str(i), source="", prompt=f"Tell me about {'very ' * (i % 12)}big number {i}.") for i in range(count)
+        Row(id=str(i), source="", prompt=f"Tell me about {'very ' * (i % 12)}big number {i}.")
+        for i in range(options.batch)
     ]
     prompts = [prompt.input_ids for prompt in prompts_of(rows, tokenizer)]
-    tokens = 8 if options.tiny else 64
-    lines = []
-    for size in (1, count):
-        for _ in ("to warm up", "measured"):
-            _wait(options.device)
-            started = time.perf_counter()
-            made = 0
-            for start in range(0, count, size):
-                batch = prompts[start : start + size]
-                streams = [stream(0, "", start + i) for i in range(len(batch))]
-                found = draw(
-                    model, tokenizer, batch, streams, strategy=Strategy.of("temperature(0.8)"), max_new_tokens=tokens
-                )
-                made += sum(len(one.token_ids) for one in found)
-            _wait(options.device)
-            seconds = time.perf_counter() - started
-        case = {"case": "generate", "model": options.generate, "batch": size, "prompts": count, "tokens": made}
-        lines.append(case | {"seconds": seconds, "tokens_per_second": made / seconds})
-    return lines
+    about = {"model": options.generate, "prompts": options.batch, "new_tokens": options.new_tokens}
+
+    def timed(strategy: str, size: int) -> tuple[float, int, int]:
+        """Seconds, tokens and steps of all prompts, so many at a time."""
+        made = steps = 0
+        _wait(options.device)
+        started = time.perf_counter()
+        for start in range(0, options.batch, size):
+            batch = prompts[start : start + size]
+            streams = [stream(0, "", start + i) for i in range(len(batch))]
+            chosen = Strategy.of(strategy)
+            found = draw(model, tokenizer, batch, streams, strategy=chosen, max_new_tokens=options.new_tokens)
+            made += sum(len(one.token_ids) for one in found)
+            steps += max(len(one.token_ids) for one in found)
+        _wait(options.device)
+        return time.perf_counter() - started, made, steps
+
+    def throughput(size: int) -> dict[str, Any]:
+        seconds, made, _ = timed(PLAIN, size)
+        return {"tokens": made, "seconds": seconds, "tokens_per_second": made / seconds}
+
+    def overhead(strategy: str) -> dict[str, Any]:
+        (plain, _, plain_steps), (ours, _, steps) = timed(PLAIN, options.batch), timed(strategy, options.batch)
+        plain_ms, ours_ms = 1e3 * plain / plain_steps, 1e3 * ours / steps
+        return {"plain_ms": plain_ms, "with_part_ms": ours_ms, "overhead": ours_ms / plain_ms - 1}
+
+    work = [({"case": "generate", "batch": size}, partial(throughput, size)) for size in (options.batch, 1)]
+    work += [({"case": "real", "strategy": text}, partial(overhead, text)) for text in STRATEGIES]
+    left = [(case | about, measure) for case, measure in work if not _has(options.out, case | about)]
+    timed(PLAIN, options.batch)  # to warm up
+    for number, (case, measure) in enumerate(left):
+        if time.perf_counter() - began > options.budget:
+            yield {"case": "budget", "seconds": options.budget, "left": len(left) - number}
+            return
+        print(f"{number + 1} of {len(left)}: {case}", file=sys.stderr, flush=True)
+        yield case | measure()
+
+
+def _has(path: Path | None, case: dict[str, Any]) -> bool:
+    """Whether a file has a line about a case."""
+    if path is None or not path.exists():
+        return False
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return any(case.items() <= line.items() for line in lines)
 
 
 def _wait(device: str) -> None:

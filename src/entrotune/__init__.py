@@ -11,7 +11,6 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 if TYPE_CHECKING:
     from entrotune.decoding import Strategy
     from entrotune.errors import UserError
-    from entrotune.evaluation.evaluate import evaluate
     from entrotune.experiments.analyze import analyze_correctness, analyze_models
     from entrotune.experiments.compare import compare
     from entrotune.experiments.compare_config import CompareConfig
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from entrotune.experiments.demo import demo
     from entrotune.experiments.diffuse import diffuse
     from entrotune.experiments.doctor import doctor
+    from entrotune.experiments.evaluate import evaluate
     from entrotune.experiments.evidence import evidence
     from entrotune.experiments.generate import generate
     from entrotune.experiments.generate_config import GenerateConfig
@@ -63,7 +63,7 @@ _PUBLIC = {
     "demo": "entrotune.experiments.demo",
     "diffuse": "entrotune.experiments.diffuse",
     "doctor": "entrotune.experiments.doctor",
-    "evaluate": "entrotune.evaluation",
+    "evaluate": "entrotune.experiments.evaluate",
     "examine": "entrotune.scoring.examine",
     "evidence": "entrotune.experiments.evidence",
     "generate": "entrotune.experiments.generate",

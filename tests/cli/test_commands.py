@@ -81,3 +81,20 @@ def test_doctor(capsys: Here, monkeypatch: pytest.MonkeyPatch) -> None:
         assert failing.code == 1
         assert "BAD  disk: 0.0 GiB free at /proc" in failing.out
         assert "→ free some space" in failing.out
+
+
+def test_commands_that_use_one_process_refuse_several(capsys: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    ended = command_here(capsys, "doctor")
+    assert (ended.code, ended.out) == (2, "")
+    told = (
+        "entrotune doctor [process 1]: started on 2 processes, of which it could use one; start it without a launcher"
+    )
+    assert ended.err == f"{told}\n"
+
+
+def test_only_the_first_process_shows_what_was_made(capsys: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    ended = command_here(capsys, "doctor")
+    assert (ended.code, ended.out) == (0, "")

@@ -183,7 +183,7 @@ def test_a_template_that_rewrites_earlier_turns_is_told(tokenizer: Tokenizer) ->
         (reject,) = encoded.rejects
         assert reason in reject.reason
         assert (reject.source, reject.line, reject.id) == ("f.jsonl", 3, "r")
-        with pytest.raises(UserError, match=rf"no example is left to train on: f.jsonl:3 \(id r\): .*{reason}"):
+        with pytest.raises(UserError, match=rf"no example is left: f.jsonl:3 \(id r\): .*{reason}"):
             encoded.check_usable()
 
 

@@ -13,8 +13,8 @@ from docs.pages import PAGES, ROOT, name
 from entrotune import CompareConfig, CurriculumConfig, DiffuseConfig, SweepConfig
 from entrotune.cli.words import SUMMARIES
 from entrotune.data import FORMAT_NAMES
-from entrotune.evaluation import evaluate
 from entrotune.experiments.analyze import analyze_correctness, analyze_models
+from entrotune.experiments.evaluate import evaluate
 from entrotune.experiments.evidence import evidence
 from entrotune.experiments.merge import merge
 from entrotune.experiments.new_model import new_model

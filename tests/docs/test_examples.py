@@ -12,7 +12,7 @@ MODELS = ("HuggingFaceTB/SmolLM2-135M-Instruct", "smollm2-135m")
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name)
-def test_python_runs(page: Path, inside: Path) -> None:
+def test_python_runs(page: Path, inside: Path, capsys: pytest.CaptureFixture[str]) -> None:
     namespace: dict[str, object] = {"__name__": "page"}
     known = set(TERMS)
     try:
@@ -27,6 +27,8 @@ def test_python_runs(page: Path, inside: Path) -> None:
     finally:
         for term in set(TERMS) - known:
             del TERMS[term]
+    prints = any("print(" in block.content for block in blocks(page, "python") if block.run)
+    assert capsys.readouterr().out or not prints
 
 
 def test_there_are_examples() -> None:

@@ -163,6 +163,32 @@ def test_responses_are_written_and_pressed(page: Any, tmp_path: Path) -> None:
     page.screenshot(path=tmp_path / "write.png", full_page=True)
 
 
+def test_stop_keeps_what_was_written_and_frees_the_model(page: Any, running: Any) -> None:
+    page.get_by_role("tab", name="Write").click()
+    page.fill("#write-prompt textarea", "Name a fruit.")
+    page.fill("#write-length input[type=number]", "100")
+    page.keyboard.press("Tab")
+    page.click("#write-go")
+    tokens = page.locator("#write-tokens .tok[data-at]")
+    tokens.first.wait_for()
+    os.kill(running.workers[0].pid, signal.SIGSTOP)  # so that it is in the middle when it is told to stop
+    try:
+        page.click("#write-stop")
+        has(page, "#write-tokens .sample header >> nth=0", "stopped")
+    finally:
+        os.kill(running.workers[0].pid, signal.SIGCONT)
+    kept = page.locator("#write-tokens .sample .tokens").all_inner_texts()
+    tokens.nth(0).click()  # what was written can still be pressed
+    has(page, "#write-panel h3", "Token")
+    assert page.locator("#write-tokens .sample header", has_text="ended by").count() == 0
+    page.click("#write-go")
+    done = page.locator("#write-tokens .sample header", has_text="ended by")
+    playwright.expect(done).to_have_count(3)
+    whole = page.locator("#write-tokens .sample .tokens").all_inner_texts()
+    assert all(one.startswith(start) for one, start in zip(whole, kept, strict=True))
+    assert whole != kept
+
+
 @pytest.mark.parametrize(
     "page",
     [{"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "has_touch": True, "is_mobile": True}],

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from entrotune.data import Prompt
-from entrotune.evaluation import SampleRecord, sample_columns
+from entrotune.evaluation import sample_columns
 from entrotune.measures import coverage_of, slots_of
+from evaluation.drawn import all_drawn
 
 MEANING = "name[Cotto], area[riverside]"
 PEOPLE = ("Cotto is by the river.", "Down at the riverside: Cotto.")
@@ -26,22 +27,7 @@ def test_columns() -> None:
         )
         for name, (content, references) in asked.items()
     ]
-    samples = [
-        SampleRecord(
-            prompt_id=name,
-            index=index,
-            temperature=1.0,
-            text=text,
-            token_ids=(3,),
-            tokens=1,
-            finished=True,
-            seed=0,
-            batch=0,
-        )
-        for name, texts in TEXTS.items()
-        for index, text in enumerate(texts)
-    ]
-    columns = sample_columns(prompts, samples)
+    columns = sample_columns(prompts, all_drawn(TEXTS))
     slots, coverage = slots_of(TEXTS["a"], MEANING), coverage_of(TEXTS["c"], asked["c"][1])
     assert slots == {"slots": 0.5, "all_slots": 0.5}
     for name in slots:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from entrotune.errors import UserError
-from entrotune.evaluation import evaluate
+from entrotune.experiments.evaluate import evaluate
 from entrotune.models import save_model
 from entrotune.reports import evaluation_table, write_evaluation_report
 
@@ -156,3 +156,18 @@ def test_embedded_default_answers_and_ends(tmp_path: Path) -> None:
     )
     assert record["settings"][0]["unfinished"] < 4
     assert 0 < record["settings"][1]["metrics"]["nll"]["value"] < 8
+
+
+def test_a_row_is_used_where_one_of_its_answers_is(name: str, tmp_path: Path) -> None:
+    lines = [{"prompt": "a", "answers": ["b", "x" * 400]}, {"prompt": "two", "answers": ["c"]}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    counted = evaluate(name, data=str(tmp_path / "rows.jsonl"), **SMALL)["data"]
+    assert (counted["rows_read"], counted["rows_rejected"], counted["validation_rows"]) == (2, 0, 2)
+
+
+def test_a_checker_that_cannot_be_read_is_named_with_its_row(name: str, tmp_path: Path) -> None:
+    lines = [{"prompt": "a", "completion": "b"}, {"prompt": "c", "completion": "d", "checker": {"kind": "nope"}}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(UserError, match=r"rows\.jsonl:2 .*a checker's kind must be one of"):
+        evaluate(name, data=str(tmp_path / "rows.jsonl"), out=tmp_path / "out", **SMALL)
+    assert not (tmp_path / "out").exists()

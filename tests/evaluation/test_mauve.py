@@ -10,10 +10,11 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from entrotune.data import Prompt
 from entrotune.errors import UserError
-from entrotune.evaluation import SampleRecord, evaluate
 from entrotune.evaluation.mauve import mauve_of
+from entrotune.experiments.evaluate import evaluate
 from entrotune.measures.mauve import mauve
 from entrotune.reports import mauve_sentences, write_evaluation_report
+from evaluation.drawn import all_drawn
 from tiny_files import write_model
 
 pytest.importorskip("mauve")
@@ -23,17 +24,7 @@ def test_features_are_last_hidden_states(model: LlamaForCausalLM, tokenizer: Pre
     texts = [f"text {'very ' * (i % 5)}{i}" for i in range(21)]
     said = [f"reply {i * 7}" for i in range(22)]
     prompt = Prompt(id="p", messages=(), text="", input_ids=(5,), references=tuple(texts), checker=None)
-    fields = {
-        "prompt_id": "p",
-        "temperature": 1.0,
-        "token_ids": (3,),
-        "tokens": 1,
-        "finished": True,
-        "seed": 0,
-        "batch": 0,
-    }
-    drawn = [SampleRecord(index=i, text=text, **fields) for i, text in enumerate([*said, "  "])]  # type: ignore[arg-type]
-    found = mauve_of(model, tokenizer, [prompt], drawn, seed=0)
+    found = mauve_of(model, tokenizer, [prompt], all_drawn({"p": [*said, "  "]}), seed=0)
 
     def features(side: list[str]) -> np.ndarray:
         with torch.no_grad():

@@ -23,20 +23,11 @@ from entrotune.evaluation import (
     summarise,
 )
 from entrotune.measures import diversity_of
+from evaluation.drawn import drawn
 
 
 def record(name: str, index: int, text: str, tokens: int = 3) -> SampleRecord:
-    return SampleRecord(
-        prompt_id=name,
-        index=index,
-        temperature=1.0,
-        text=text,
-        token_ids=(5,) * tokens,
-        tokens=tokens,
-        finished=True,
-        seed=0,
-        batch=0,
-    )
+    return drawn(name, text, index=index, token_ids=(5,) * tokens)
 
 
 def prompt(name: str, checker: dict[str, Any] | None = None) -> Prompt:

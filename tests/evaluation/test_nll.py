@@ -8,8 +8,9 @@ import torch
 
 from entrotune.data import Example, Prompt
 from entrotune.errors import UserError
-from entrotune.evaluation import SampleRecord, evaluate_nll, sample_nll
+from entrotune.evaluation import evaluate_nll, sample_nll
 from entrotune.evaluation.nll import _batches
+from evaluation.drawn import drawn
 
 # float32 logits through float64 sums: errors of about 1e-6 a token over at most 40 tokens.
 TOLERANCE = 1e-4
@@ -110,12 +111,7 @@ def test_samples_are_judged_after_their_prompt(model: Any, tokenizer: Any) -> No
         for name, ids in (("a", (5, 6, 7)), ("b", (8, 9)))
     ]
     responses = [("b", (20, 21, 2)), ("a", (20, 21, 2)), ("b", (20, 21, 2)), ("a", (30,))]
-    samples = [
-        SampleRecord(
-            prompt_id=name, index=0, temperature=1.0, text="", token_ids=ids, tokens=2, finished=True, seed=0, batch=0
-        )
-        for name, ids in responses
-    ]
+    samples = [drawn(name, token_ids=ids) for name, ids in responses]
     scores = sample_nll(model, tokenizer, prompts, samples)
     asked = {prompt.id: prompt.input_ids for prompt in prompts}
     for (name, ids), score in zip(responses, scores, strict=True):

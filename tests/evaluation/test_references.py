@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from entrotune.data import Prompt
-from entrotune.evaluation import SampleRecord, SettingRecord, difference, evaluate, sample_columns
+from entrotune.evaluation import SettingRecord, difference, sample_columns
 from entrotune.evaluation.measure import corpus_scores
+from entrotune.experiments.evaluate import evaluate
 from entrotune.measures import bootstrap_mean, reference_metrics
 from entrotune.measures.reference_metrics import REFERENCE_METRICS
 from entrotune.reports import evaluation_table, write_evaluation_report
+from evaluation.drawn import all_drawn
 from tiny_files import write_model
 
 ANSWERS = {"a": ["the cat sat", "a dog ran off"], "b": ["the cat sat on it", "no"], "c": ["x", "y"]}
@@ -34,26 +36,8 @@ def prompts() -> list[Prompt]:
     ]
 
 
-def samples(answers: dict[str, list[str]]) -> list[SampleRecord]:
-    return [
-        SampleRecord(
-            prompt_id=name,
-            index=index,
-            temperature=1.0,
-            text=text,
-            token_ids=(3,),
-            tokens=1,
-            finished=True,
-            seed=0,
-            batch=0,
-        )
-        for name, texts in answers.items()
-        for index, text in enumerate(texts)
-    ]
-
-
 def setting(answers: dict[str, list[str]]) -> SettingRecord:
-    drawn = samples(answers)
+    drawn = all_drawn(answers)
     columns = sample_columns(prompts(), drawn)
     return SettingRecord(temperature=1.0, samples_per_prompt=2, columns=columns, samples=tuple(drawn))
 
@@ -77,7 +61,7 @@ def test_differences_are_paired_over_prompts() -> None:
 
 def test_without_references_nothing_is_measured() -> None:
     only = [one for one in prompts() if not one.has_references]
-    drawn = samples({"c": ANSWERS["c"]})
+    drawn = all_drawn({"c": ANSWERS["c"]})
     assert not set(REFERENCE_METRICS) & set(sample_columns(only, drawn))
     assert corpus_scores(only, drawn) == {}
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from entrotune.errors import UserError
-from entrotune.evaluation import evaluate
 from entrotune.evaluation.choice_likelihood import ChoiceReader, encode_choices
 from entrotune.evaluation.choices import load_choices
 from entrotune.evaluation.standard_tasks import StandardTasks
+from entrotune.experiments.evaluate import evaluate
 from entrotune.models import load_model
 from entrotune.reports import task_table, write_evaluation_report
 from tiny_files import write_model, write_rows

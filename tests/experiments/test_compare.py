@@ -193,6 +193,11 @@ def test_ce_is_also_met_where_it_is_as_diverse() -> None:
     assert matched[1]["difference"]["value"] == pytest.approx(-4.0)  # (1 + 10) - (2 + 13)
     assert {entry["b"]["temperature"] for entry in entries if "matched_on" not in entry} == {1.0}
 
+    even = {temperature: [1.0, 1.0, 1.0] for temperature in (0.7, 1.0, 1.3)}
+    saturated = {"base": _settings(even, 3.0), "ce": _settings(even, 2.0), "gem": _settings(even, 1.0)}
+    # At the same temperature ce is as diverse as anywhere.
+    assert not any("matched_on" in entry for entry in compare_settings(saturated, config))
+
     nowhere = found | {"gem(beta=0.7)": _settings({1.0: [nan, nan, nan]}, 1.0)}
     assert not any("matched_on" in entry for entry in compare_settings(nowhere, config))
 

@@ -88,7 +88,7 @@ def test_overwrite_replaces_a_comparison_and_nothing_else(model: Path, rows: Pat
     for changes in ({"overwrite": True}, {"resume": True}):
         with pytest.raises(UserError, match="no comparison"):
             compare(config.replace(out=str(others), **changes), progress=False)
-    with pytest.raises(UserError, match="already holds other files"):
+    with pytest.raises(UserError, match="holds other files and no comparison; give the name of another folder"):
         compare(config.replace(out=str(others)), progress=False)
     assert [path.name for path in others.iterdir()] == ["thesis.txt"]
 

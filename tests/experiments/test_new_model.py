@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from commands import command_here
-from entrotune import load_model, new_model
+from entrotune import TrainConfig, load_model, new_model, train
 from entrotune.errors import UserError
 
 HEADLINES = "title,day\nNew York says no,1\nNew year in New York,2\n"
@@ -77,3 +77,11 @@ def test_a_folder_that_is_taken(tmp_path: Path, headlines: Path) -> None:
     assert new_model(**options, hidden_size=8, overwrite=True)["parameters"] < 2000
     with pytest.raises(UserError, match="other files"):
         new_model(**options | {"out": str(tmp_path)}, overwrite=True)
+
+
+def test_a_transformer_is_trained_with_the_defaults_of_a_recipe(tmp_path: Path, headlines: Path) -> None:
+    out = str(tmp_path / "m")
+    new_model(out=out, data=str(headlines), column="title", kind="transformer", hidden_size=8)
+    columns: dict[str, str | list[str]] = {"text": "title"}
+    plan = train(TrainConfig(data=str(headlines), columns=columns, model=out, method="full"), dry_run=True)
+    assert plan["data"]["train_rows"] == 1

@@ -11,7 +11,7 @@ from entrotune import SweepConfig, TrainConfig
 from entrotune.evaluation import Column, SettingRecord
 from entrotune.experiments.sweeping.choice import Finished, Fronts, recommend
 from entrotune.experiments.sweeping.matching import halves, match
-from entrotune.experiments.sweeping.measuring import Measured, over_seeds
+from entrotune.experiments.sweeping.measuring import Measured, of_all_seeds
 from entrotune.reports import recommendation_sentence
 from entrotune.reports.sweep_wording import FEWEST_PROMPTS
 
@@ -257,7 +257,7 @@ def test_directions_are_those_of_the_measures() -> None:
 
 def test_values_of_seeds_are_averaged_for_each_prompt() -> None:
     one, other = measured([1.0, 2.0], [0.2, np.nan]), measured([3.0, 2.0], [0.4, 0.6])
-    (mean,) = over_seeds([[one], [other]])
+    (mean,) = of_all_seeds([[one], [other]])
     assert mean.record.columns["nll"].values.tolist() == [2.0 * TOKENS, 2.0 * TOKENS]
     assert mean.record.columns["distinct_2"].values == pytest.approx([0.3, 0.6])
     assert mean.samples == 16

@@ -8,7 +8,7 @@ import yaml
 
 from entrotune import TrainConfig, evaluate, report, train
 from entrotune.errors import UserError
-from entrotune.experiments.demo import DEMO
+from entrotune.experiments.demo import demo_config
 
 Compared = tuple[Path, dict[str, Any]]
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -84,9 +84,10 @@ def test_report_of_nothing(tmp_path: Path) -> None:
 
 def test_the_recipe_of_the_demo_is_the_demo() -> None:
     regenerate = (
-        "recipes/demo.yaml is not entrotune.experiments.DEMO; write it anew: python -c "
-        '"import yaml; from entrotune.experiments.demo import DEMO; print(yaml.safe_dump({k: v for k, v in '
-        "DEMO.to_dict().items() if k not in ('resume', 'overwrite')}, sort_keys=False), end='')\" > recipes/demo.yaml"
+        "recipes/demo.yaml is not the demo's; write it anew: python -c "
+        '"import yaml; from entrotune.experiments.demo import demo_config; print(yaml.safe_dump({k: v for k, v in '
+        "demo_config().to_dict().items() if k not in ('resume', 'overwrite')}, sort_keys=False), end='')\" "
+        "> recipes/demo.yaml"
     )
-    wanted = {key: value for key, value in DEMO.to_dict().items() if key not in ("resume", "overwrite")}
+    wanted = {key: value for key, value in demo_config().to_dict().items() if key not in ("resume", "overwrite")}
     assert yaml.safe_load((RECIPES / "demo.yaml").read_text(encoding="utf-8")) == wanted, regenerate

@@ -76,9 +76,23 @@ def test_any_text_can_be_searched_for_a_number(text: str) -> None:
 
 
 @pytest.mark.timeout(10)
-@pytest.mark.parametrize("unit", ["11,", "111,", "9", "1 ", "1/", "-", "#### 1 ", "1e", "1" + " " * 99])
-def test_long_texts_are_searched_in_linear_time(unit: str) -> None:
-    last_number(unit * 20_000)
+@pytest.mark.parametrize(
+    ("unit", "found"),
+    [
+        ("11,", "11"),
+        ("111,", None),  # one number of more digits than any has
+        ("9", None),
+        ("1 ", "1"),
+        ("1/", "1"),
+        ("-", None),
+        ("#### 1 ", "1"),
+        ("1e", "10"),
+        ("1" + " " * 99, "1"),
+    ],
+)
+def test_long_texts_are_searched_in_linear_time(unit: str, found: str | None) -> None:
+    number = last_number(unit * 20_000)
+    assert found == (None if number is None else str(number))
 
 
 EXACT = {"kind": "exact", "answer": "New  York"}

@@ -20,6 +20,8 @@ from entrotune.reports.numbers import Shown, clearly_best, format_number, format
         (123.45, "123.5"),
         (12345.6, "12,346"),
         (0.00012, "1.20e−04"),
+        (999_999_999, "999,999,999"),
+        (1e9, "1.00e+09"),
         (-3e12, "−3.00e+12"),
     ],
 )
@@ -33,7 +35,9 @@ def test_formatted_numbers_read_back_to_three_digits(value: float) -> None:
     assert math.isclose(back, value, rel_tol=6e-3, abs_tol=5.1e-4)
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(4.21, "4.2 s"), (185, "3 min 05 s"), (7830, "2 h 10 min"), (None, "–")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(4.21, "4.2 s"), (185, "3 min 05 s"), (7830, "2 h 10 min"), (3900, "1 h 05 min"), (None, "–")]
+)
 def test_format_seconds(seconds: float | None, text: str) -> None:
     assert format_seconds(seconds) == text
 
@@ -54,6 +58,8 @@ def test_best_must_be_clear_of_every_other_variant() -> None:
     assert clearly_best([[low], [high]], "higher") == (1, 0)
     assert clearly_best([[low], [high]], "lower") == (0, 0)
     assert clearly_best([[middle], [low]], "lower") is None
+    assert clearly_best([[Shown(1, 0.5, 1.5)], [Shown(2, 1.5, 2.5)]], "higher") is None  # they touch
+    assert clearly_best([[Shown(1, 0.5, 1.5)], [Shown(2, 1.5, 2.5)]], "lower") is None
     assert clearly_best([[low, middle], [high]], "higher") == (1, 0)
     # Another temperature of the same variant may touch.
     assert clearly_best([[low, middle], [high]], "lower") == (0, 0)

@@ -13,6 +13,7 @@ from transformers import Gemma2Config, Gemma2ForCausalLM, MixtralConfig, Mixtral
 from trl import SFTConfig, SFTTrainer
 
 from entrotune import EntropicTrainer, Objective
+from entrotune.errors import UserError
 from entrotune.objectives import ce, entropy
 from tiny import SHAPE, byte_tokenizer, tiny_llama
 
@@ -266,3 +267,64 @@ def _nothing() -> Any:
     import contextlib
 
     return contextlib.nullcontext()
+
+
+def made(folder: Path, *, rows: Any = ROWS, held: Any = ROWS[:7], **options: Any) -> EntropicTrainer:
+    return EntropicTrainer(
+        model=tiny_llama(),
+        args=arguments(folder, **options),
+        train_dataset=Dataset.from_list(rows),
+        eval_dataset=Dataset.from_list(held),
+        processing_class=byte_tokenizer(),
+        objective="ce - 0.1*entropy",
+    )
+
+
+class Interrupt(TrainerCallback):
+    """Ctrl-C after the first batch of a validation, and after the first step of a training."""
+
+    def on_prediction_step(self, *_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+
+def test_what_was_broken_off_does_not_count(tmp_path: Path) -> None:
+    trainer, ctrl_c = made(tmp_path, logging_steps=4), Interrupt()
+    alone = trainer.evaluate()
+    trainer.add_callback(ctrl_c)
+    for work in (trainer.evaluate, trainer.train):
+        with pytest.raises(KeyboardInterrupt):
+            work()
+    trainer.remove_callback(ctrl_c)
+    trainer.model.load_state_dict(tiny_llama().state_dict())
+    again = trainer.evaluate()
+    for key in ("eval_nll", "eval_supervised_tokens"):
+        assert again[key] == alone[key]
+    trainer.train()
+    whole = fit(EntropicTrainer, tmp_path, logging_steps=4)
+    assert train_log(trainer, "supervised_tokens")[-1] == train_log(whole, "supervised_tokens")[-1]
+
+
+def test_predict_and_other_prefixes_have_measures_of_their_own(tmp_path: Path) -> None:
+    trainer = made(tmp_path)
+    alone = trainer.evaluate()
+    predicted = trainer.predict(trainer.eval_dataset).metrics
+    named = trainer.evaluate(metric_key_prefix="dev")
+    assert not [key for key in named if key.startswith("eval")]
+    for key in ("loss", "nll", "entropy", "supervised_tokens"):
+        assert predicted[f"test_{key}"] == named[f"dev_{key}"] == alone[f"eval_{key}"]
+
+
+def test_rows_that_are_cut_to_nothing_are_told(tmp_path: Path) -> None:
+    longer = [{"prompt": "x" * 60, "completion": "y"}]
+    with pytest.warns(UserWarning, match=r"1 of 25 rows of the train dataset .* max_length=40, and are left out"):
+        made(tmp_path, rows=[*ROWS, *longer], max_length=40)
+    with pytest.raises(UserError, match=r"1 of 1 rows of the train dataset .* so none is left; raise max_length"):
+        made(tmp_path, rows=longer, max_length=40)
+    empty = Dataset.from_list(ROWS).select([])
+    with pytest.raises(UserError, match="the train dataset is empty"):
+        EntropicTrainer(
+            model=tiny_llama(), args=arguments(tmp_path), train_dataset=empty, processing_class=byte_tokenizer()
+        )

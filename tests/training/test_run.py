@@ -225,7 +225,7 @@ def test_several_answers_and_a_share_held_out(recipe: Recipe, tmp_path: Path, ba
     ("changes", "says"),
     [
         ({"max_length": 513}, "max_length is 513, but .* reads 512 tokens at most"),
-        ({"max_length": 3}, "no usable training row in rows.jsonl: no example is left .*longer than the limit"),
+        ({"max_length": 3}, "no usable training row in rows.jsonl: no example is left: .*longer than the limit"),
         ({"on_bad_row": "stop", "max_length": 20}, r"rows.jsonl:\d+.*longer than the limit: \d+ tokens > 20; mend"),
         ({"data": "nowhere.jsonl"}, "nowhere.jsonl"),
         ({"model": "nowhere/at-all/here"}, "nowhere/at-all/here"),

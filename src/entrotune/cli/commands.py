@@ -1,11 +1,27 @@
-"""The commands: what each is called with, and how its result is shown."""
+"""The commands: what each is called with, what runs it and what shows its result."""
 
-import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from entrotune.cli.shown import (
+    show_analysis,
+    show_checks,
+    show_closed,
+    show_comparison,
+    show_curriculum,
+    show_diffuse,
+    show_evaluation,
+    show_generation,
+    show_merge,
+    show_new_model,
+    show_order,
+    show_perplexity,
+    show_run,
+    show_scores,
+    show_sweep,
+    show_written,
+)
 from entrotune.cli.words import PARTS, SUMMARIES
 
 
@@ -16,7 +32,7 @@ class Command:
     Attributes:
         target: a dataclass whose fields are the flags, or a function whose arguments are.
         call: runs it with the parsed values.
-        show: prints what it returned; gives the exit code.
+        show: prints what it returned; gives the exit code. A plan is printed as JSON instead.
         plans: whether it has `--dry-run`.
         prints_json: whether it has `--json`, which prints what it returned as it is. `call` is not told.
         streams: whether it prints while it works; `call` is told `quiet`, for `--json`.
@@ -60,15 +76,7 @@ def _train() -> Command:
 
         return train(config, dry_run=dry_run)
 
-    def show(record: dict[str, Any]) -> int:
-        from entrotune.experiments.compare import nll_story
-
-        if "status" not in record:
-            return print_json(record)
-        print(f"{record['status']} in {record['seconds']:.0f} s: {nll_story(record)}")
-        return 0
-
-    return Command(TrainConfig, call, show, plans=True)
+    return Command(TrainConfig, call, show_run, plans=True)
 
 
 def _compare() -> Command:
@@ -80,7 +88,7 @@ def _compare() -> Command:
 
         return compare(config, dry_run=dry_run)
 
-    return Command(CompareConfig, call, _show_comparison, plans=True)
+    return Command(CompareConfig, call, show_comparison, plans=True)
 
 
 def _sweep() -> Command:
@@ -92,39 +100,24 @@ def _sweep() -> Command:
 
         return sweep(config, dry_run=dry_run)
 
-    def show(record: dict[str, Any]) -> int:
-        from rich.console import Console
-
-        from entrotune.reports import sweep_findings, sweep_table
-
-        if record["kind"] == "plan":
-            return print_json(record)
-        console = Console()
-        console.print(sweep_table(record))
-        for sentence in sweep_findings(record):
-            console.print(sentence, markup=False, highlight=False)
-        out = record["recipe"]["out"]
-        console.print(f"{record['seconds']:.0f} s. Open {out}/report.html", markup=False, highlight=False)
-        return 0
-
-    return Command(SweepConfig, call, show, plans=True)
+    return Command(SweepConfig, call, show_sweep, plans=True)
 
 
 def _demo() -> Command:
     from entrotune.experiments.demo import demo
 
-    return Command(demo, demo, _show_comparison)
+    return Command(demo, demo, show_comparison)
 
 
 def _evaluate() -> Command:
-    from entrotune.evaluation import evaluate
     from entrotune.experiments.display import showing
+    from entrotune.experiments.evaluate import evaluate
 
     def call(dry_run: bool, **values: Any) -> dict[str, Any]:
         with showing(not dry_run) as display:
             return evaluate(**values, dry_run=dry_run, progress=display)
 
-    return Command(evaluate, call, _show_evaluation, plans=True)
+    return Command(evaluate, call, show_evaluation, plans=True)
 
 
 def _score() -> Command:
@@ -135,35 +128,13 @@ def _score() -> Command:
         with showing(True) as display:
             return score(**values, dry_run=dry_run, progress=display)
 
-    def show(record: dict[str, Any]) -> int:
-        from rich.console import Console
-
-        from entrotune.reports import score_table
-
-        if record["kind"] == "plan":
-            return print_json(record)
-        Console().print(score_table(record))
-        print(f"wrote {record['out']}{f' and {html}' if (html := record['html']) else ''}")
-        return 0
-
-    return Command(score, call, show, plans=True, positional="data")
+    return Command(score, call, show_scores, plans=True, positional="data")
 
 
 def _order() -> Command:
     from entrotune.scoring.order import order
 
-    def show(record: dict[str, Any]) -> int:
-        if record["kind"] == "plan":
-            return print_json(record)
-        counts, left = record["counts"], ("filtered", "never_drawn", "not_scored")
-        without = ", ".join(f"{counts[key]:,} {key.replace('_', ' ')}" for key in left if counts[key])
-        uses = ", ".join(f"{rows:,} × {times}" for times, rows in counts["rows_by_uses"].items())
-        print(f"wrote {record['out']}: {counts['steps']:,} steps; rows by uses: {uses}{without and f'; {without}'}")
-        if stream := record.get("stream"):
-            print(f"wrote {stream['folder']}: {stream['tokens']:,} tokens as {stream['dtype']}")
-        return 0
-
-    return Command(order, order, show, plans=True, positional="scores")
+    return Command(order, order, show_order, plans=True, positional="scores")
 
 
 def _curriculum() -> Command:
@@ -175,18 +146,7 @@ def _curriculum() -> Command:
 
         return curriculum(config, dry_run=dry_run)
 
-    def show(record: dict[str, Any]) -> int:
-        from rich.console import Console
-
-        from entrotune.reports import curriculum_table
-
-        if record["kind"] == "plan":
-            return print_json(record)
-        Console().print(curriculum_table(record))
-        print(f"{record['seconds']:.0f} s. Open {record['recipe']['out']}/report.html")
-        return 0
-
-    return Command(CurriculumConfig, call, show, plans=True)
+    return Command(CurriculumConfig, call, show_curriculum, plans=True)
 
 
 def _diffuse() -> Command:
@@ -198,30 +158,19 @@ def _diffuse() -> Command:
 
         return diffuse(config, dry_run=dry_run)
 
-    def show(record: dict[str, Any]) -> int:
-        from rich.console import Console
-
-        from entrotune.reports import diffuse_table
-
-        if record["kind"] == "plan":
-            return print_json(record)
-        Console().print(diffuse_table(record))
-        print(f"{record['seconds']['total']:.0f} s. Open {record['recipe']['out']}/report.html")
-        return 0
-
-    return Command(DiffuseConfig, call, show, plans=True)
+    return Command(DiffuseConfig, call, show_diffuse, plans=True)
 
 
 def _analyze_models() -> Command:
     from entrotune.experiments.analyze import analyze_models
 
-    return Command(analyze_models, analyze_models, _show_analysis, positional="scores")
+    return Command(analyze_models, analyze_models, show_analysis, positional="scores")
 
 
 def _analyze_correctness() -> Command:
     from entrotune.experiments.analyze import analyze_correctness
 
-    return Command(analyze_correctness, analyze_correctness, _show_analysis, plans=True, positional="scores")
+    return Command(analyze_correctness, analyze_correctness, show_analysis, plans=True, positional="scores")
 
 
 def _perplexity() -> Command:
@@ -232,32 +181,13 @@ def _perplexity() -> Command:
         with showing(not dry_run) as display:
             return perplexity(**values, dry_run=dry_run, progress=display)
 
-    def show(record: dict[str, Any]) -> int:
-        from rich.console import Console
-
-        from entrotune.reports import perplexity_view
-
-        if record["kind"] == "plan":
-            return print_json(record)
-        Console().print(perplexity_view(record))
-        return 0
-
-    return Command(perplexity, call, show, plans=True, prints_json=True, positional="data")
+    return Command(perplexity, call, show_perplexity, plans=True, prints_json=True, positional="data")
 
 
 def _new_model() -> Command:
     from entrotune.experiments.new_model import new_model
 
-    def show(record: dict[str, Any]) -> int:
-        rejected = f", {record['rejected']:,} rows rejected" if record["rejected"] else ""
-        print(
-            f"wrote {record['out']}: {record['kind']} with {record['parameters']:,} parameters and "
-            f"{record['vocabulary']:,} tokens, from {record['words']:,} words in {record['rows']:,} rows{rejected}; "
-            f"{record['unknown_share']:.1%} of the words are unknown"
-        )
-        return 0
-
-    return Command(new_model, new_model, show)
+    return Command(new_model, new_model, show_new_model)
 
 
 def _generate() -> Command:
@@ -278,20 +208,7 @@ def _generate() -> Command:
             return generate(config, dry_run=dry_run, progress=display, on_text=None if quiet else tell)
 
     def show(record: dict[str, Any]) -> int:
-        from rich.console import Console
-
-        from entrotune.reports import generation_table, generation_view
-
-        if record["kind"] == "plan":
-            return print_json(record)
-        if "variants" in record:
-            Console().print(generation_table(record))
-            print(f"{record['seconds']['total']:.0f} s. Open {record['recipe']['out']}/report.html")
-        elif not streamed:
-            Console().print(generation_view(record), soft_wrap=True)
-        if html := record.get("html"):
-            print(f"wrote {html}", file=sys.stderr)
-        return 0
+        return show_generation(record, streamed=bool(streamed))
 
     return Command(GenerateConfig, call, show, plans=True, prints_json=True, streams=True)
 
@@ -299,14 +216,7 @@ def _generate() -> Command:
 def _merge() -> Command:
     from entrotune.experiments.merge import merge
 
-    def show(record: dict[str, Any]) -> int:
-        if record["kind"] == "plan":
-            return print_json(record)
-        for made in record["models"]:
-            print(f"{made['out']}: {made['interpolate']:g} of the tuned model, {made['parameters']:,} parameters")
-        return 0
-
-    return Command(merge, merge, show, plans=True, positional="model")
+    return Command(merge, merge, show_merge, plans=True, positional="model")
 
 
 def _play() -> Command:
@@ -317,99 +227,25 @@ def _play() -> Command:
         with showing(True) as display:
             return play(**values, progress=display)
 
-    def show(url: str) -> int:
-        print(f"the page at {url} is closed")
-        return 0
-
-    return Command(play, call, show)
+    return Command(play, call, show_closed)
 
 
 def _report() -> Command:
     from entrotune.experiments.report import report
 
-    def show(path: Any) -> int:
-        print(f"wrote {path}")
-        return 0
-
-    return Command(report, report, show, positional="source")
+    return Command(report, report, show_written, positional="source")
 
 
 def _evidence() -> Command:
     from entrotune.experiments.evidence import evidence
 
-    def show(path: Any) -> int:
-        print(f"wrote {path}")
-        return 0
-
-    return Command(evidence, evidence, show, positional="sources")
+    return Command(evidence, evidence, show_written, positional="sources")
 
 
 def _doctor() -> Command:
     from entrotune.experiments.doctor import doctor
 
-    def show(found: dict[str, Any]) -> int:
-        for check in found["checks"]:
-            print(f"{'ok ' if check['ok'] else 'BAD'}  {check['name']}: {check['found']}")
-            if not check["ok"]:
-                print(f"     → {check['remedy']}")
-        return 0 if found["ok"] else 1
-
-    return Command(doctor, doctor, show)
-
-
-def _show_comparison(record: dict[str, Any]) -> int:
-    from rich.console import Console
-
-    from entrotune.reports import comparison_findings, comparison_table, retention_table
-
-    if "variants" not in record:
-        return print_json(record)
-    console = Console()
-    console.print(comparison_table(record))
-    console.print(comparison_findings(record))
-    kept = retention_table(record)
-    if kept is not None:
-        console.print(kept)
-    out = record["recipe"]["out"]
-    console.print(f"{record['seconds']['total']:.0f} s in all. Open {out}/report.html", markup=False, highlight=False)
-    return 0
-
-
-def _show_evaluation(record: dict[str, Any]) -> int:
-    from rich.console import Console
-
-    from entrotune.reports import evaluation_table, mauve_sentences, task_table
-
-    if record["kind"] == "plan":
-        return print_json(record)
-    console = Console()
-    console.print(evaluation_table(record))
-    for sentence in mauve_sentences(record):
-        console.print(sentence, markup=False, highlight=False)
-    tasks = task_table(record)
-    if tasks is not None:
-        console.print(tasks)
-    return 0
-
-
-def _show_analysis(record: dict[str, Any]) -> int:
-    from rich.console import Console
-
-    from entrotune.reports import analysis_findings, analysis_table
-
-    if record["kind"] == "plan":
-        return print_json(record)
-    console = Console()
-    console.print(analysis_table(record))
-    console.print(analysis_findings(record))
-    console.print(f"Open {record['out']}/report.html", markup=False, highlight=False, soft_wrap=True)
-    return 0
-
-
-def print_json(record: Any) -> int:
-    """Print a record as JSON."""
-    print(json.dumps(record, indent=2, ensure_ascii=False, default=str))
-    return 0
+    return Command(doctor, doctor, show_checks)
 
 
 _LOADERS: dict[str, Callable[[], Command]] = {

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from entrotune import __version__, processes
-from entrotune.cli.commands import Command, load, named, print_json, summary
+from entrotune.cli.commands import Command, load, named, summary
 from entrotune.cli.words import EXAMPLES, PARTS, SUMMARIES
 from entrotune.errors import UserError
 
@@ -70,7 +70,9 @@ def run(name: str, arguments: Sequence[str]) -> int:
         prints_json=command.prints_json,
     )
     as_json = values.pop("json", False)
-    show = print_json if as_json else command.show
+    from entrotune.cli.shown import print_json
+
+    show = print_json if as_json or values.get("dry_run") else command.show
     if command.streams:
         values["quiet"] = as_json
     done = command.call(**values)

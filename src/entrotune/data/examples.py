@@ -50,7 +50,7 @@ class EncodedSet:
         """Raise `UserError` with the first reasons where no example is left."""
         if not self.examples:
             reasons = f": {first_reasons(self.rejects)}" if self.rejects else ", for there were no rows"
-            raise UserError(f"no example is left to train on{reasons}")
+            raise UserError(f"no example is left{reasons}")
 
 
 @dataclass(frozen=True, kw_only=True)

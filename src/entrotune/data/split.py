@@ -22,12 +22,15 @@ def split_rows(rows: Sequence[Row], *, validation: float | int, seed: int) -> tu
     Raises:
         UserError: `validation` is no such number, or nothing would be left on a side.
     """
-    wanted = _wanted(validation, len(rows))
     groups: dict[str, list[int]] = {}
     for index, row in enumerate(rows):
         groups.setdefault(prompt_key(row), []).append(index)
     if len(groups) < 2:
-        raise UserError(f"{len(rows)} rows with {len(groups)} different prompts cannot be split; expected at least 2")
+        raise UserError(
+            f"there is only one different prompt among the usable rows ({len(rows):,}), so none can be held out for "
+            "validation; expected at least 2, or another file as validation"
+        )
+    wanted = _wanted(validation, len(rows))
     chosen: set[int] = set()
     ordered = sorted(groups, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest())
     for key in ordered:

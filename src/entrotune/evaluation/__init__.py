@@ -1,6 +1,6 @@
 """Quality and diversity of a model: likelihood of held-out rows, samples, and measures of them with intervals."""
 
-from entrotune.evaluation.evaluate import evaluate, show_samples
+from entrotune.evaluation.description import show_samples
 from entrotune.evaluation.header import header
 from entrotune.evaluation.held_out import HeldOut, hold_out
 from entrotune.evaluation.measure import correctness, likelihood_columns, measure, sample_columns
@@ -24,7 +24,6 @@ __all__ = [
     "correctness",
     "describe_metrics",
     "difference",
-    "evaluate",
     "evaluate_nll",
     "header",
     "hold_out",

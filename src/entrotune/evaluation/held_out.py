@@ -9,7 +9,7 @@ from typing import Any
 from entrotune.data import Example, Prompt, Reject, Row, answers_of, encode_rows, merge_answers, prompt_key, prompts_of
 from entrotune.data.rows import prompt_messages
 from entrotune.errors import UserError
-from entrotune.measures import parse_meaning
+from entrotune.measures import parse_checker, parse_meaning
 
 # Where neither the model nor the user sets a limit.
 _DEFAULT_LENGTH = 4096
@@ -55,7 +55,8 @@ def hold_out(
         system: a system message for conversations without one; see `encode_rows`.
 
     Raises:
-        UserError: neither an example nor a prompt is left, or a chosen prompt is too long for the context.
+        UserError: neither an example nor a prompt is left, a chosen prompt is too long for the context, or its checker
+            cannot be read.
     """
     length = context or _DEFAULT_LENGTH
     scored = [row for row in rows if _has_tokens_to_score(row)]
@@ -83,6 +84,12 @@ def _choose(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
 
 
 def _checked(prompt: Prompt, row: Row) -> Prompt:
+    """The prompt with its checker, which is refused here where it cannot be read, before anything is sampled."""
+    if prompt.checker is not None:
+        try:
+            parse_checker(prompt.checker)
+        except UserError as error:
+            raise UserError(f"{row.source}:{row.line} (id {row.id}): {error}") from None
     if prompt.checker is not None or not row.references or parse_meaning(prompt.messages[-1]["content"]) is not None:
         return prompt
     return dataclasses.replace(prompt, checker={"kind": "set", "answers": list(row.references), "ignore_case": True})

@@ -10,7 +10,6 @@ from typing import Any
 import yaml
 from rich.progress import Progress
 
-from entrotune.errors import UserError
 from entrotune.evaluation import HeldOut
 from entrotune.experiments.compare_config import CompareConfig
 from entrotune.experiments.compare_measure import Measuring
@@ -19,6 +18,7 @@ from entrotune.experiments.compare_retention import read_retained
 from entrotune.experiments.compare_variants import Plan
 from entrotune.experiments.comparison import check_quality, comparison_record, evaluation_of
 from entrotune.experiments.display import say, showing
+from entrotune.experiments.folders import check_same_recipe, study_in
 from entrotune.experiments.held_out_rows import held_out_rows
 from entrotune.experiments.train import write_documents
 from entrotune.files import atomic_write_json, atomic_write_text
@@ -84,21 +84,9 @@ def compare(
 
 def _check_folder(folder: Path, config: CompareConfig) -> None:
     """See that the folder is free, or holds this comparison, or one that may be replaced."""
-    recipe = folder / "recipe.yaml"
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; give the name of a folder to write the comparison to")
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    before = yaml.safe_load(recipe.read_text(encoding="utf-8")) if recipe.exists() else None
-    is_comparison = isinstance(before, dict) and "objectives" in before
-    content = "a comparison" if is_comparison else "other files"
-    if not (config.resume or config.overwrite):
-        raise UserError(f"{folder} already holds {content}; add --resume to go on, --overwrite to replace it")
-    if not is_comparison:
-        raise UserError(f"{folder} holds files but no comparison to go on with or to replace; give another folder")
-    if config.resume and isinstance(before, dict) and before != config.recipe():
-        changed = ", ".join(key for key, value in config.recipe().items() if before.get(key) != value)
-        raise UserError(f"{folder} holds a comparison with another recipe (see {changed}); use it, or another folder")
+    before = study_in(folder, "comparison", "objectives", resume=config.resume, overwrite=config.overwrite)
+    if before is not None and config.resume:
+        check_same_recipe(folder, "comparison", before, config.recipe())
 
 
 def _open(folder: Path, config: CompareConfig) -> None:

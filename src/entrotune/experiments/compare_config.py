@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 from entrotune.errors import UserError
 from entrotune.experiments.compare_variants import BASELINE, Plan, read_plans, slug
 from entrotune.experiments.retention_config import Retention
-from entrotune.objectives import Objective
 from entrotune.training.config import TrainConfig
 
 OBJECTIVES = (BASELINE, "ce - 0.1*entropy", "gem(beta=0.7)")
@@ -72,6 +71,8 @@ class CompareConfig:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        from entrotune.objectives import Objective  # brings torch, for which --help must not wait
+
         default = (BASELINE,) if self.variants else OBJECTIVES
         named = [str(Objective(text)) for text in (default if self.objectives is None else self.objectives)]
         object.__setattr__(self, "objectives", list(dict.fromkeys([BASELINE, *named])))

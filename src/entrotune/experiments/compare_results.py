@@ -1,14 +1,12 @@
 """What came of a comparison's variants, before it becomes a record: runs, and measurements for each seed."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from entrotune.evaluation import Column, SettingRecord
+from entrotune.evaluation import SettingRecord
 from entrotune.experiments.compare_epochs import EpochRecord
 from entrotune.experiments.compare_variants import Plan
+from entrotune.experiments.seeds import over_seeds
 from entrotune.training import RunFolder
 
 
@@ -67,25 +65,3 @@ class Variant:
             for epoch, first in (by_epoch[0] if by_epoch else {}).items()
             if all(epoch in found for found in by_epoch)
         ]
-
-
-def over_seeds(records: Sequence[SettingRecord]) -> SettingRecord:
-    """Records of several seeds as one: the mean for each prompt; the samples are those of the first."""
-    first = records[0]
-    if len(records) == 1:
-        return first
-
-    def mean(name: str) -> Column:
-        columns = [record.columns[name] for record in records]
-        values = np.array([column.values for column in columns])
-        defined = (~np.isnan(values)).sum(0)
-        average = np.where(defined > 0, np.nansum(values, axis=0) / np.maximum(defined, 1), np.nan)
-        # Every seed is scored on the same tokens.
-        return Column(columns[0].ids, average, columns[0].weights)
-
-    return SettingRecord(
-        temperature=first.temperature,
-        samples_per_prompt=first.samples_per_prompt,
-        columns={name: mean(name) for name in first.columns},
-        samples=first.samples,
-    )

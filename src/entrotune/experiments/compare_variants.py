@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from entrotune.errors import UserError
-from entrotune.objectives import Objective
 from entrotune.training.config import DEFAULT_LEARNING_RATE, TrainConfig
 
 BASELINE = "ce"
@@ -90,6 +89,8 @@ def read_plans(
     order = [name for name in known if name not in variants] + list(variants)
     plans = [made[name] for name in order]
     _check_folders(plans)
+    from entrotune.objectives import Objective  # brings torch, for which --help must not wait
+
     unused = set(coefficients or {}) - {name for plan in plans for name in Objective(plan.objective).names}
     if unused:
         raise UserError(f"coefficients names {sorted(unused)[0]!r}, which is in no objective of this comparison")
@@ -131,6 +132,8 @@ def _named(name: str, given: Mapping[str, Any], train: TrainConfig, shared: Mapp
 
 
 def _trained(name: str, given: Mapping[str, Any], train: TrainConfig, shared: Mapping[str, Any]) -> Plan:
+    from entrotune.objectives import Objective
+
     objective = Objective(given.get("objective", BASELINE))
     text, needs_reference = str(objective), objective.needs.reference
     if given.get("reference") is not None and not needs_reference:

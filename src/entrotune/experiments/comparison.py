@@ -180,7 +180,9 @@ def compare_settings(settings: Mapping[str, Sequence[SettingRecord]], config: Co
         known = [setting for setting in settings[BASELINE] if _mean(setting, config.diversity) is not None]
         if wanted is None or not known:
             continue
-        matched = min(known, key=lambda setting: abs((_mean(setting, config.diversity) or 0.0) - wanted))
+        matched = min(
+            known, key=lambda one: (abs((_mean(one, config.diversity) or 0.0) - wanted), abs(one.temperature - at))
+        )
         if matched.temperature == at:
             continue
         found += [

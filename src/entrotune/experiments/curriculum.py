@@ -14,7 +14,6 @@ from rich.progress import Progress
 from transformers import AutoModelForCausalLM
 
 from entrotune.data import describe_examples, encode_rows
-from entrotune.errors import UserError
 from entrotune.evaluation import RowScore, evaluate_nll
 from entrotune.experiments.curriculum_config import CurriculumConfig
 from entrotune.experiments.curriculum_material import (
@@ -26,6 +25,7 @@ from entrotune.experiments.curriculum_material import (
 )
 from entrotune.experiments.curriculum_record import TrainedRun, study_record
 from entrotune.experiments.display import say, showing
+from entrotune.experiments.folders import check_same_recipe, study_in
 from entrotune.files import atomic_write_json, atomic_write_text
 from entrotune.models import count_parameters, load_model
 from entrotune.reports import write_curriculum_report
@@ -85,21 +85,10 @@ def curriculum(
 
 def _check_folder(folder: Path, config: CurriculumConfig) -> None:
     """See that the folder is free, or holds this study, or one that may be replaced."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; give the name of a folder to write the study to")
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    recipe = folder / "recipe.yaml"
-    before = yaml.safe_load(recipe.read_text(encoding="utf-8")) if recipe.exists() else None
-    if not isinstance(before, dict) or "schedules" not in before:
-        raise UserError(f"{folder} holds other files and no study of curricula; give the name of another folder")
-    if not (config.resume or config.overwrite):
-        raise UserError(f"{folder} already holds a study; add --resume to go on, --overwrite to replace it")
-    changed = [key for key, value in config.recipe().items() if before.get(key) != value]
-    if config.resume and changed:
-        raise UserError(
-            f"{folder} holds a study with another recipe (see {', '.join(changed)}); use it, or another folder"
-        )
+    what = "study of curricula"
+    before = study_in(folder, what, "schedules", resume=config.resume, overwrite=config.overwrite)
+    if before is not None and config.resume:
+        check_same_recipe(folder, what, before, config.recipe())
 
 
 def _train_all(config: CurriculumConfig, folder: Path, display: Progress | None) -> list[TrainedRun]:

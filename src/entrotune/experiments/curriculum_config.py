@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from entrotune.data.curriculum import OrderOptions
+from entrotune.data.curriculum.options import OrderOptions
 from entrotune.errors import UserError
 
 CONTROL = "random"

@@ -4,40 +4,44 @@ from typing import Any
 
 from rich.progress import Progress
 
-from entrotune.experiments.compare import compare
 from entrotune.experiments.compare_config import CompareConfig
-from entrotune.training import TrainConfig
+from entrotune.training.config import TrainConfig
 
-DEMO = CompareConfig(
-    title="What three objectives do to a small chat model",
-    out="runs/demo",
-    objectives=["ce", "ce - 0.1*entropy", "gem(beta=0.7)"],
-    temperatures=[0.7, 1.0, 1.3, 1.6],
-    samples=5,
-    prompts=16,
-    max_new_tokens=16,
-    sampling_batch=80,
-    diversity="distinct_1",
-    train=TrainConfig(
-        data="chitchat:openers",
-        model="smollm2-135m",
-        system="",
-        limit=100,
-        max_answers=1,
-        max_length=48,
-        validation=0.4,
-        epochs=6,
-        batch_size=8,
-        learning_rate=1e-3,
-        schedule="constant",
-        lora_rank=16,
-        lora_alpha=32,
-    ),
-)
+OUT = "runs/demo"
+
+
+def demo_config() -> CompareConfig:
+    """The comparison that the demo is."""
+    return CompareConfig(
+        title="What three objectives do to a small chat model",
+        out=OUT,
+        objectives=["ce", "ce - 0.1*entropy", "gem(beta=0.7)"],
+        temperatures=[0.7, 1.0, 1.3, 1.6],
+        samples=5,
+        prompts=16,
+        max_new_tokens=16,
+        sampling_batch=80,
+        diversity="distinct_1",
+        train=TrainConfig(
+            data="chitchat:openers",
+            model="smollm2-135m",
+            system="",
+            limit=100,
+            max_answers=1,
+            max_length=48,
+            validation=0.4,
+            epochs=6,
+            batch_size=8,
+            learning_rate=1e-3,
+            schedule="constant",
+            lora_rank=16,
+            lora_alpha=32,
+        ),
+    )
 
 
 def demo(
-    *, out: str = DEMO.out, resume: bool = False, overwrite: bool = True, progress: Progress | bool = True
+    *, out: str = OUT, resume: bool = False, overwrite: bool = True, progress: Progress | bool = True
 ) -> dict[str, Any]:
     """Tune SmolLM2-135M-Instruct on real chats with three objectives; show what each did to quality and diversity.
 
@@ -50,4 +54,7 @@ def demo(
     Returns:
         The content of `comparison.json`.
     """
-    return compare(DEMO.replace(out=out, resume=resume, overwrite=overwrite and not resume), progress=progress)
+    from entrotune.experiments.compare import compare  # brings torch, for which --help must not wait
+
+    chosen = demo_config().replace(out=out, resume=resume, overwrite=overwrite and not resume)
+    return compare(chosen, progress=progress)

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from entrotune.decoding import Strategy
-from entrotune.decoding.choices import check_choices
 from entrotune.errors import UserError
 from entrotune.files import check_page
 
@@ -90,6 +88,8 @@ class GenerateConfig:
     device: str | None = None
 
     def __post_init__(self) -> None:
+        from entrotune.decoding import Strategy  # brings torch, for which --help must not wait
+
         object.__setattr__(self, "strategy", str(Strategy.of(self.strategy)))
         object.__setattr__(self, "strategies", [str(Strategy.of(text)) for text in self.strategies])
         for name in ("n", "max_new_tokens", "batch_size", "candidates", "keep", "concurrency", "html_responses"):
@@ -150,6 +150,8 @@ class GenerateConfig:
     def _check_choices(self) -> None:
         if not self.choices:
             return
+        from entrotune.decoding.choices import check_choices
+
         check_choices(self.choices)
         others = [name for name in ("bench", "endpoint", "fields") if getattr(self, name)]
         if self.prompting == "verbalised":

@@ -1,29 +1,14 @@
 """`entrotune merge`: a model between a start and its tuned copy, or an adapter merged into its base."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress
 
-from entrotune import provenance
 from entrotune.errors import UserError
-from entrotune.experiments.display import say, showing
-from entrotune.models import (
-    ModelSource,
-    check_same_tokens,
-    count_parameters,
-    describe_model,
-    interpolate_into,
-    load_tokenizer,
-    resolve_model,
-    save_model,
-    whole_model,
-)
-from entrotune.reports import merge_card
-
-SCHEMA_VERSION = 1
+from entrotune.experiments.display import showing
+from entrotune.experiments.folders import check_model_folder
 
 
 def merge(
@@ -60,38 +45,17 @@ def merge(
     """
     shares = _shares(interpolate)
     folders = {share: Path(out) if len(shares) == 1 else Path(out) / f"{share:g}" for share in shares}
-    _check_folders(list(folders.values()), overwrite)
-    tuned, described = resolve_model(model), describe_model(model)
-    begin = None if shares == [1.0] and start is None else _start(tuned, start)
-    if begin is None and tuned.base is None:
-        raise UserError(f"{model} has no adapter, so there is nothing to merge; give interpolate a share below 1")
-    if begin is not None:
-        check_same_tokens(load_tokenizer(begin.name), described.tokenizer)
-    record: dict[str, Any] = {
-        "schema_version": SCHEMA_VERSION,
-        "kind": "plan" if dry_run else "merge",
-        "created": provenance.now(),
-        "command": provenance.command_line(),
-        "versions": provenance.versions(),
-        "tuned": _described(tuned),
-        "start": None if begin is None else _described(begin),
-        "models": [{"interpolate": share, "out": str(folder)} for share, folder in folders.items()],
-    }
+    for folder in folders.values():
+        check_model_folder(folder, overwrite=overwrite)
+    # They bring torch, for which --help must not wait.
+    from entrotune.experiments.merging import Merge, write_models
+
+    chosen = Merge.of(model, start, interpolates=shares != [1.0])
+    record = chosen.record(folders)
     if dry_run:
-        return record | {"parameters": described.parameters}
+        return {**record, "kind": "plan", "parameters": chosen.parameters}
     with showing(progress) as display:
-        task = display.add_task("merging", total=len(folders)) if display else None
-        untuned = None if begin is None else whole_model(begin.name)[0]
-        for entry in record["models"]:
-            made, tokenizer = whole_model(model)
-            if untuned is not None:
-                interpolate_into(made, untuned, entry["interpolate"])
-            entry |= {"parameters": count_parameters(made)[0], "dtype": str(made.dtype).removeprefix("torch.")}
-            card = merge_card({**record, **entry})
-            save_model(made, tokenizer, entry["out"], card=card, shard_size=shard_size)
-            say(display, f"wrote {entry['out']}")
-            if display and task is not None:
-                display.advance(task)
+        write_models(chosen, record, shard_size=shard_size, progress=display)
     return record
 
 
@@ -103,32 +67,3 @@ def _shares(given: float | Sequence[float]) -> list[float]:
         if not 0 <= share <= 1:
             raise UserError(f"interpolate must be from 0 (the start) to 1 (the tuned model), not {share:g}")
     return shares
-
-
-def _start(tuned: ModelSource, given: str | None) -> ModelSource:
-    """The model that another was tuned from: what the user says, its adapter's base, or what its run recorded."""
-    if given is not None:
-        return resolve_model(given)
-    if tuned.base is not None:
-        return tuned.base
-    record = None if tuned.path is None else tuned.path.parent / "run.json"
-    if tuned.kind == "run" and record is not None and record.is_file():
-        return resolve_model(json.loads(record.read_text(encoding="utf-8"))["model"]["name"])
-    raise UserError(f"{tuned.name} is no adapter and no run, so it does not say what it was tuned from; give a start")
-
-
-def _check_folders(folders: Sequence[Path], overwrite: bool) -> None:
-    """See that each folder is free, or holds a model that may be replaced."""
-    for folder in folders:
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"{folder} is a file; give the name of a folder to write the model to")
-        if not folder.exists() or not any(folder.iterdir()):
-            continue
-        if not (folder / "config.json").is_file():
-            raise UserError(f"{folder} holds other files and no model; give the name of another folder")
-        if not overwrite:
-            raise UserError(f"{folder} already holds a model; add --overwrite to replace it, or give another folder")
-
-
-def _described(source: ModelSource) -> dict[str, Any]:
-    return {"name": source.name, "source": source.kind, "fingerprint": source.fingerprint}

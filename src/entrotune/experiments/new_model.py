@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from entrotune.data import load_rows
-from entrotune.data.rows import texts_of
 from entrotune.errors import UserError
-from entrotune.models import count_parameters, make_lstm, make_transformer, save_model
+from entrotune.experiments.folders import check_model_folder
 
 Kind = Literal["lstm", "transformer"]
 
@@ -58,11 +56,16 @@ def new_model(
         ValueError: data without a word, a column that does not exist, a size that cannot be used, or `out` is taken.
     """
     folder = Path(out)
-    _check_folder(folder, overwrite)
+    check_model_folder(folder, overwrite=overwrite)
     sizes = _sizes(kind, embedding_size=embedding_size, layers=layers, heads=heads, dropout=dropout)
     if column is not None and columns is not None:
         raise UserError("column and columns were given; give one of them")
     given: dict[str, Any] = {"format": "text", "columns": {"text": column}} if column else {"columns": columns}
+    # They bring torch, for which --help must not wait.
+    from entrotune.data import load_rows
+    from entrotune.data.rows import texts_of
+    from entrotune.models import count_parameters, make_lstm, make_transformer, save_model
+
     read = load_rows(data, limit=limit, **given)
     texts = [text for row in read.rows for text in texts_of(row, need="words are taken from text")]
     make = make_lstm if kind == "lstm" else make_transformer
@@ -95,18 +98,6 @@ def _sizes(kind: Kind, **given: Any) -> dict[str, Any]:
         if name in chosen:
             raise UserError(f"{name} was given, but a model of kind {kind} has none; leave it out")
     return chosen
-
-
-def _check_folder(folder: Path, overwrite: bool) -> None:
-    """See that the folder is free, or holds a model that may be replaced."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; give the name of a folder to write the model to")
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} holds other files and no model; give the name of another folder")
-    if not overwrite:
-        raise UserError(f"{folder} already holds a model; add --overwrite to replace it, or give another folder")
 
 
 def _unknown(tokenizer: Any, texts: Sequence[str]) -> tuple[int, int]:

@@ -1,44 +1,16 @@
 """`entrotune perplexity`: how well models predict a text, in units that compare."""
 
 import dataclasses
-import datetime
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.progress import Progress
 
-from entrotune import provenance
-from entrotune.data import Row, RowSet, load_rows
-from entrotune.data.rejects import Rejects, RowError, first_reasons
 from entrotune.errors import UserError
-from entrotune.experiments.perplexity_files import check_out, write_perplexity
-from entrotune.experiments.perplexity_record import Measured, differences, model_record, warnings_of
-from entrotune.scoring.identity import tokenizer_fingerprint
-from entrotune.scoring.perplexity.encoding import BOS, Encoded
-from entrotune.scoring.perplexity.job import Reader, Work, measure, reader, work_of
-from entrotune.scoring.perplexity.measured import Floats, Sums, passage_sums, row_sums
-from entrotune.scoring.perplexity.texts import Parts, Text, check_column, column, reject, texts_of
-from entrotune.scoring.perplexity.uses import Uses, anomalies_of, drift_of, kept, parse_date
-from entrotune.scoring.progress import Shown
 
-SCHEMA_VERSION = 1
 PRECISIONS = ("auto", "float32", "bfloat16", "float16", "float64")
-CONVENTIONS = {
-    "nll": "nats per token: −log p of each scored token given what is before it in its window",
-    "pseudo": "of a masked model: given all other tokens, it alone masked; compares with masked models only",
-    "perplexity": "exp(nats per token); compares models of one tokenizer only",
-    "word_perplexity": "exp(nats / words), a word being a run without white space",
-    "byte_perplexity": "exp(nats / bytes of the scored text as UTF-8)",
-    "character_perplexity": "exp(nats / characters of the scored text)",
-    "bits_per_byte": "nats / ln 2 / bytes; compares models of any tokenizer",
-    "windows": "each token is scored once, from all before it or at least max_length − stride + 1 tokens",
-    "spans": "a token counts if any of its characters is in a span; bytes, words and characters are those of the spans",
-    "context": "read, not scored; context and text are tokenized as one (by an encoder-decoder apart)",
-    "intervals": "95% bootstrap over rows, or over passages of one text; differences are paired over them",
-}
 
 
 def perplexity(
@@ -120,6 +92,14 @@ def perplexity(
         UserError: bad input, or `out` holds a result and `overwrite` is not given.
     """
     started = time.perf_counter()
+    # They bring torch, for which --help must not wait.
+    from entrotune.data import load_rows
+    from entrotune.experiments import perplexity_run as run
+    from entrotune.experiments.perplexity_files import check_out, write_perplexity
+    from entrotune.scoring.perplexity.job import reader
+    from entrotune.scoring.perplexity.texts import Parts
+    from entrotune.scoring.perplexity.uses import Uses
+
     parts = Parts(
         context=context,
         context_column=context_column,
@@ -137,174 +117,30 @@ def perplexity(
     rows = load_rows(
         data, format=format, columns=columns, on_bad_row=on_bad_row, limit=limit, split=split, text_unit=text_unit
     )
-    rejects = Rejects(on_bad_row)
-    material = _material(rows.rows, parts, uses, readers, rejects)
-    counts = _counts(rows, material, rejects)
-    if uses.any and len(material.texts) < 2:
-        raise UserError(
-            f"rank, at_least, at_most, anomalies and drift are about rows, and {data} is one text; give text_unit "
-            "line or paragraph, or a file of rows"
-        )
-    precision = _precision(precision, device)
-    record = _header(data, seed) | {
-        "data": {"source": rows.source, "format": rows.format, "text_unit": text_unit, **counts},
+    material = run.encode(rows, parts, uses, readers, on_bad_row=on_bad_row)
+    precision = run.precision_of(precision, device)
+    record = run.header(data, seed) | {
+        "data": {"source": rows.source, "format": rows.format, "text_unit": text_unit, **material.counts},
         "options": {"precision": precision, "bos": bos, **dataclasses.asdict(parts)},
     }
     if dry_run:
-        plans = [_plan(one, own) for one, own in zip(readers, material.encoded, strict=True)]
-        return record | {"kind": "plan", "models": plans}
-    found = [
-        _measure(one, material, own, precision, device, batch_tokens, passage, progress)
-        for one, own in zip(readers, material.encoded, strict=True)
-    ]
-    record |= {
-        "units": "rows" if len(material.texts) > 1 else f"passages of {passage:,} characters",
-        "models": [model_record(one, seed=seed) for one in found],
-        "differences": differences(found, seed=seed),
-        "warnings": warnings_of(found),
-    }
-    used, z = _use(material, found[0].sums, uses, seed)
-    record |= used
-    all_rejects = [*rows.rejects, *rejects.found]
-    record["rejects"] = first_reasons(all_rejects) if all_rejects else None
-    record["seconds"] = round(time.perf_counter() - started, 1)
-    if folder is not None:
-        write_perplexity(folder, record, material.texts, found, uses, all_rejects, z)
-    return record
-
-
-def _header(data: str, seed: int) -> dict[str, Any]:
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "kind": "perplexity",
-        "title": f"Perplexity of {data}",
-        "created": provenance.now(),
-        "command": provenance.command_line(),
-        "versions": provenance.versions(),
-        "git_revision": provenance.git_revision(),
-        "conventions": CONVENTIONS,
-        "seed": seed,
-    }
-
-
-@dataclasses.dataclass(frozen=True)
-class _Material:
-    """Texts that all models can score, their tokens for each model, and their dates where drift is followed."""
-
-    texts: list[Text]
-    encoded: list[list[Encoded]]
-    dates: list[datetime.datetime]
-
-
-def _material(rows: Sequence[Row], parts: Parts, uses: Uses, readers: Sequence[Reader], rejects: Rejects) -> _Material:
-    texts = texts_of(rows, parts, rejects)
-    if uses.drift is not None:
-        check_column(rows, uses.drift)
-    encoded = [one.encode(texts) for one in readers]
-    kept_texts, kept_encoded, dates = [], [], []
-    for text, *own in zip(texts, *encoded, strict=True):
-        try:
-            date = parse_date(column(text.row, uses.drift)) if uses.drift is not None else None
-            for one in own:
-                if isinstance(one, RowError):
-                    raise one
-        except RowError as error:
-            rejects.add(reject(text.row, text.id, str(error)))
-            continue
-        kept_texts.append(text)
-        kept_encoded.append(own)
-        if date is not None:
-            dates.append(date)
-    if not kept_texts:
-        raise UserError(f"nothing to score among {len(rows):,} rows: {first_reasons(rejects.found)}")
-    return _Material(kept_texts, [list(of_model) for of_model in zip(*kept_encoded, strict=True)], dates)
-
-
-def _counts(rows: RowSet, material: _Material, rejects: Rejects) -> dict[str, int]:
-    """Rows read = rows scored + rows rejected; a row with several answers counts as scored if one of them is."""
-    scored = len({id(text.row) for text in material.texts})
-    return {
-        "rows_read": rows.read,
-        "rows_scored": scored,
-        "rows_rejected": rows.read - scored,
-        "texts": len(material.texts),
-        "texts_rejected": len(rows.rejects) + len(rejects.found),
-    }
-
-
-def _measure(
-    one: Reader,
-    material: _Material,
-    encoded: Sequence[Encoded],
-    precision: str,
-    device: str | None,
-    batch_tokens: int | None,
-    passage: int,
-    progress: Progress | None,
-) -> Measured:
-    work = work_of(one, encoded)
-    shown = Shown(progress, sum(len(own.targets) for own in encoded), f"scoring tokens: {one.name}")
-    described: dict[str, Any] = {}
-
-    def loaded(model: Any) -> None:
-        described["device"] = provenance.device_name(torch.device(model.device))
-        described["parameters"] = sum(parameter.numel() for parameter in model.parameters())
-
-    began = time.perf_counter()
-    nll = measure(
-        one,
-        encoded,
-        work,
+        return record | {"kind": "plan", "models": run.plans(readers, material)}
+    found = run.measure_all(
+        readers,
+        material,
         precision=precision,
         device=device,
         batch_tokens=batch_tokens,
-        advance=lambda tokens: shown.advance(tokens, tokens),
-        loaded=loaded,
+        passage=passage,
+        progress=progress,
     )
-    texts = material.texts
-    sums = row_sums(texts, encoded, nll)
-    units = sums if len(texts) > 1 else passage_sums(texts[0], encoded[0], nll[0], passage=passage)
-    return Measured(
-        reader=one,
-        work=work,
-        sums=sums,
-        units=units,
-        unscored=sum(own.unscored for own in encoded),
-        unknown=sum(own.unknown for own in encoded),
-        tokenizer=tokenizer_fingerprint(one.described.tokenizer),
-        parameters=described["parameters"],
-        device=described["device"],
-        seconds=round(time.perf_counter() - began, 1),
-    )
-
-
-def _use(material: _Material, sums: Sums, uses: Uses, seed: int) -> tuple[dict[str, Any], Floats | None]:
-    """What the first model's values are used for, and each row's robust z where anomalies are flagged."""
-    found: dict[str, Any] = {}
-    z = None
-    ids = [text.id for text in material.texts]
-    if uses.anomalies is not None:
-        found["anomalies"], z = anomalies_of(ids, sums, uses)
-    if uses.filters:
-        keeps = int(kept(sums.values(uses.by), uses).sum())
-        bounds = {"by": uses.by, "at_least": uses.at_least, "at_most": uses.at_most}
-        found["filter"] = bounds | {"kept": keeps, "dropped": len(ids) - keeps}
-    if uses.drift is not None:
-        found["drift"] = drift_of(material.dates, sums, uses, seed=seed)
-    return found, z
-
-
-def _plan(one: Reader, encoded: Sequence[Encoded]) -> dict[str, Any]:
-    work: Work = work_of(one, encoded)
-    return {
-        "name": one.name,
-        "family": one.described.family,
-        "max_length": one.max_length,
-        "stride": one.stride or None,
-        "tokens_scored": sum(len(own.targets) for own in encoded),
-        "sequences": work.sequences,
-        "tokens_read": work.tokens_read,
-    }
+    used, z = run.use(material, found[0].sums, uses, seed)
+    record |= run.compared(found, material, passage=passage, seed=seed) | used
+    record["rejects"] = material.told_rejects
+    record["seconds"] = round(time.perf_counter() - started, 1)
+    if folder is not None:
+        write_perplexity(folder, record, material.texts, found, uses, material.rejects, z)
+    return record
 
 
 def _names(model: Sequence[str] | str) -> list[str]:
@@ -315,16 +151,11 @@ def _names(model: Sequence[str] | str) -> list[str]:
 
 
 def _check(*, bos: str, precision: str, passage: int, batch_tokens: int | None) -> None:
+    from entrotune.scoring.perplexity.encoding import BOS
+
     for name, value, known in (("bos", bos, BOS), ("precision", precision, PRECISIONS)):
         if value not in known:
             raise UserError(f"{name} is {value!r}; expected one of {', '.join(known)}")
     for name, number in (("passage", passage), ("batch_tokens", batch_tokens)):
         if number is not None and number < 1:
             raise UserError(f"{name} is {number}; expected at least 1")
-
-
-def _precision(asked: str, device: str | None) -> str:
-    if asked != "auto":
-        return asked
-    kind = torch.device(device).type if device else getattr(torch.accelerator.current_accelerator(), "type", "cpu")
-    return "bfloat16" if kind == "cuda" else "float32"

@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from entrotune.errors import UserError
 from entrotune.experiments.display import say, showing
+from entrotune.experiments.folders import study_in
 from entrotune.experiments.sweep_config import BASELINE, NOT_PART_OF_THE_SWEEP, SweepConfig
 from entrotune.experiments.sweeping.choice import Finished, search_values
 from entrotune.experiments.sweeping.measuring import Bench
@@ -200,17 +201,8 @@ class _Search:
 
 def _check_folder(folder: Path, config: SweepConfig) -> None:
     """See that the folder is free, or holds this sweep, or one that may be replaced."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; give the name of a folder to write the sweep to")
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    recipe = folder / "recipe.yaml"
-    before = yaml.safe_load(recipe.read_text(encoding="utf-8")) if recipe.exists() else None
-    if not isinstance(before, dict) or "search" not in before:
-        raise UserError(f"{folder} holds other files and no sweep; give the name of another folder")
-    if not (config.resume or config.overwrite):
-        raise UserError(f"{folder} already holds a sweep; add --resume to go on, --overwrite to replace it")
-    if config.resume:
+    before = study_in(folder, "sweep", "search", resume=config.resume, overwrite=config.overwrite)
+    if before is not None and config.resume:
         _check_same(folder, before, config)
 
 

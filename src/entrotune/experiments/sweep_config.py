@@ -8,7 +8,6 @@ from typing import Any, Literal, get_args
 
 from entrotune.errors import UserError
 from entrotune.experiments.sweeping.space import Dimension, check_space, grid, read_space, recipe_at
-from entrotune.measures import METRICS
 from entrotune.training.config import TrainConfig
 
 Method = Literal["grid", "random", "optuna"]
@@ -149,12 +148,16 @@ class SweepConfig:
 
 def better(metric: str) -> int:
     """1 where larger values of a metric are better, else −1; `base_nll` is better the lower."""
+    from entrotune.measures import METRICS  # brings scipy, for which --help must not wait
+
     if re.fullmatch(r"pass@\d+", metric):
         return 1
     return 1 if METRICS[metric].better == "higher" else -1
 
 
 def _check_metric(kind: str, name: str) -> None:
+    from entrotune.measures import METRICS
+
     known = [metric for metric, info in METRICS.items() if info.kind == kind and metric != "perplexity"]
     known += ["base_nll"] if kind == "quality" else []
     if name not in known and not (kind == "quality" and re.fullmatch(r"pass@\d+", name)):

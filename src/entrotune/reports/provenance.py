@@ -98,7 +98,7 @@ def _rejected(data: Mapping[str, Any]) -> str:
     if not rejected:
         return ""
     of_all = f" of {format_count(data['rows_read'])}" if read_number(data.get("rows_read")) else ""
-    return f"{format_count(rejected)}{of_all} rows were rejected when the data were loaded"
+    return f"{format_count(rejected)}{of_all} rows were rejected"
 
 
 def _count(part: Mapping[str, Any], key: str) -> str | None:

@@ -1,25 +1,10 @@
 """`entrotune order`: scores → the sequence in which training uses the rows."""
 
-import json
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from entrotune import provenance
-from entrotune.data import Row
-from entrotune.data.curriculum import OrderOptions, OrderPlan, plan_order, read_order, write_order, write_token_stream
-from entrotune.data.curriculum.options import Pacing, Regression, Schedule, Within
-from entrotune.data.curriculum.token_stream import check_stream_folder
-from entrotune.data.stream import RowStream, stream_rows
+from entrotune.data.curriculum.options import OrderOptions, Pacing, Regression, Schedule, Within
 from entrotune.errors import UserError
-from entrotune.models import load_tokenizer
-from entrotune.scoring.folder import Scores, read_scores
-
-# What of the scores' manifest says which numbers an order was made of.
-_IDENTITY = ("model", "data", "options", "conventions", "counts", "created")
-_BLOCK = 1024
 
 
 def order(
@@ -107,34 +92,20 @@ def order(
         seed=seed,
     )
     _check_targets(out, bin, data, shard_tokens, overwrite=overwrite)
-    read = _read(scores, options)
-    ids: list[str] = read.table["id"].to_pylist()
-    lengths = None if residual is None else _column(read, residual)
-    plan = plan_order(_column(read, by), options, lengths=lengths, ids=ids)
-    left_out = _left_out(read, plan, ids)
-    metadata = _metadata(read, plan, options, left_out)
+    # They bring pyarrow and transformers, for which --help must not wait.
+    from entrotune.scoring.ordering import Ordered, write_tokens
+
+    ordered = Ordered.of(scores, options)
     if dry_run:
-        return {"kind": "plan", "out": out, **metadata}
-    positions = read.table["position"].to_pylist()
-    write_order(out, plan, ids=ids, positions=positions, left_out=left_out, metadata=metadata)
-    result = {"kind": "order", "out": out, **metadata}
+        return {"kind": "plan", "out": out, **ordered.metadata}
+    ordered.write(out)
+    result = {"kind": "order", "out": out, **ordered.metadata}
     if bin is None:
         return result
     assert data is not None  # checked with the targets
-    name = model or str(read.manifest["model"]["name"])
-    stream = stream_rows(data, format=format, columns=columns, text_unit=text_unit)
-    described = {"data": data, "tokenizer": name}
-    tokenizer = load_tokenizer(name)
-    made = write_token_stream(
-        read_order(out), _rows(stream), tokenizer, bin, shard_tokens=shard_tokens, described=described
-    )
+    reading = {"format": format, "columns": columns, "text_unit": text_unit}
+    made = write_tokens(out, data, reading, model=model or ordered.model, folder=bin, shard_tokens=shard_tokens)
     return result | {"stream": {"folder": bin, **made}}
-
-
-def _rows(stream: RowStream) -> Iterator[Row]:
-    """The usable rows; those that are not are in the rejects of the scores."""
-    for block in stream.blocks(_BLOCK):
-        yield from block.rows
 
 
 def _check_targets(out: str, bin: str | None, data: str | None, shard_tokens: int, *, overwrite: bool) -> None:
@@ -149,49 +120,6 @@ def _check_targets(out: str, bin: str | None, data: str | None, shard_tokens: in
         return
     if data is None:
         raise UserError("bin writes the tokens of the data, so it needs --data: the same as was scored")
+    from entrotune.data.curriculum.token_stream import check_stream_folder
+
     check_stream_folder(Path(bin))
-
-
-def _read(scores: str, options: OrderOptions) -> Scores:
-    columns = dict.fromkeys(["id", "position", options.by, *([options.residual] if options.residual else [])])
-    read = read_scores(scores, columns=list(columns))
-    if not read.table.num_rows:
-        raise UserError(f"{scores} holds no scored row; there is nothing to order")
-    return read
-
-
-def _column(read: Scores, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    values = read.table[name].to_pylist()
-    wrong = next((value for value in values if not isinstance(value, int | float | None)), None)
-    if wrong is not None:
-        raise UserError(f"the column {name} of {read.path} holds {type(wrong).__name__}, expected numbers to order by")
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-
-
-def _left_out(read: Scores, plan: OrderPlan, ids: Sequence[str]) -> dict[str, list[str]]:
-    """Reason → ids of rows that are not in the order, so that training can tell them from unknown ones."""
-    uses = plan.uses
-    found = {
-        "filtered": [ids[index] for index in np.flatnonzero(~plan.kept)],
-        "never drawn": [ids[index] for index in np.flatnonzero(plan.kept & (uses == 0))],
-        "not scored": _rejected(read.path / "rejects.jsonl"),
-    }
-    return {reason: names for reason, names in found.items() if names}
-
-
-def _rejected(path: Path) -> list[str]:
-    if not path.exists():
-        return []
-    rejects = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-    return [reject["id"] for reject in rejects if reject.get("id") is not None]
-
-
-def _metadata(read: Scores, plan: OrderPlan, options: OrderOptions, left_out: dict[str, list[str]]) -> dict[str, Any]:
-    identity = {key: read.manifest[key] for key in _IDENTITY if key in read.manifest}
-    return {
-        "options": options.to_dict(),
-        "counts": plan.counts() | {"not_scored": len(left_out.get("not scored", []))},
-        "scores": {"path": str(read.path), **identity},
-        "created": provenance.now(),
-        "versions": provenance.versions(),
-    }

@@ -3,32 +3,14 @@
 import functools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.progress import Progress
 
-from entrotune.data import RowStream
-from entrotune.data.tokens import check_tokenizer
 from entrotune.errors import UserError
 from entrotune.files import check_page
-from entrotune.models import ModelDescription, describe_model
-from entrotune.scoring.cluster import Cluster
-from entrotune.scoring.folder import read_manifest
-from entrotune.scoring.identity import added_bos, data_identity, model_identity
-from entrotune.scoring.job import Job
-from entrotune.scoring.local import score_here
-from entrotune.scoring.options import ScoreOptions, check_options, conventions, kept_names
-from entrotune.scoring.plan import plan_scoring
-from entrotune.scoring.progress import Shown
-from entrotune.scoring.scorer import Scorer
-from entrotune.scoring.table import ScoredBlock
-from entrotune.scoring.writer import ScoreWriter
-
-# Where neither the model nor the user sets a limit.
-_DEFAULT_LENGTH = 4096
 
 
 def score(
@@ -104,6 +86,13 @@ def score(
         UserError: bad input, `out` holds scores of something else, or another process writes to it.
     """
     started = time.perf_counter()
+    # They bring torch, for which --help must not wait.
+    from entrotune.scoring.cluster import Cluster
+    from entrotune.scoring.job import Job
+    from entrotune.scoring.options import check_options, kept_names
+    from entrotune.scoring.plan import plan_scoring
+    from entrotune.scoring.run import describe, resolve_options, run_scoring
+
     check_options(
         mode=mode,
         bos=bos,
@@ -120,14 +109,19 @@ def score(
     )
     _check_engine(engine, device, workers, gpus_per_worker, address)
     check_page(html)
-    described = describe_model(model)
-    check_tokenizer(described.tokenizer)
-    options = ScoreOptions(
+    cluster = None
+    if engine == "ray":
+        cluster = Cluster(workers=workers or 2, gpus_per_worker=gpus_per_worker, address=address)
+        device = "cuda" if gpus_per_worker else "cpu"
+    described = describe(model)
+    options = resolve_options(
+        described,
+        device,
+        max_length=max_length,
+        precision=precision,
         mode=mode,
-        max_length=_length(max_length, described),
         bos=bos,
         system=system,
-        precision=_precision(precision, device, engine, gpus_per_worker),
         per_token=per_token,
         top_k=top_k,
         keep=kept_names(keep),
@@ -135,65 +129,18 @@ def score(
     )
     reading = {"format": format, "columns": columns, "text_unit": text_unit, "split": split, "limit": limit}
     reading["on_bad_row"] = on_bad_row
-    if engine == "ray":
-        device = "cuda" if gpus_per_worker else "cpu"
     job = Job(data=data, reading=reading, model=model, device=device, batch_tokens=batch_tokens, options=options)
-    stream = job.stream()
     if dry_run:
-        return plan_scoring(job, stream, described, progress)
-    about = {"conventions": conventions(options, bos_added=added_bos(described.tokenizer, options))}
-    identity = {
-        "model": model_identity(described),
-        "data": data_identity(data, stream.format, reading),
-        "options": options.to_dict(),
-    }
-    cluster = Cluster(workers=workers or 2, gpus_per_worker=gpus_per_worker, address=address)
-    writer = ScoreWriter(Path(out), identity)
+        return plan_scoring(job, job.stream(), described, progress)
     load = functools.cache(job.scorer)
-    with writer.open(overwrite=overwrite):
-        shown = Shown(progress, limit)
-        if writer.finished:
-            shown.say(f"{out} is finished already: nothing is left to score")
-            record = read_manifest(writer.folder)
-        else:
-            writer.start(about)
-            blocks = _run(job, load, stream, writer, shown, cluster if engine == "ray" else None)
-            seconds = round(time.perf_counter() - started, 1)
-            record = writer.finish({**about, "seconds": seconds}, blocks)
+    record = run_scoring(
+        job, described, Path(out), load=load, cluster=cluster, overwrite=overwrite, progress=progress, began=started
+    )
     if html is not None:
         from entrotune.scoring.page import write_score_page
 
-        write_score_page(html, writer.folder, job, load(), record, rows=html_rows, progress=progress)
+        write_score_page(html, Path(out), job, load(), record, rows=html_rows, progress=progress)
     return {"out": str(out), "html": None if html is None else str(html), **record}
-
-
-def _run(
-    job: Job,
-    load: Callable[[], Scorer],
-    stream: RowStream,
-    writer: ScoreWriter,
-    shown: Shown,
-    cluster: Cluster | None,
-) -> int:
-    """Score what has no part yet; return how many blocks there are in all."""
-    seen = 0
-
-    def write(number: int, scored: ScoredBlock | None) -> None:
-        nonlocal seen
-        seen += 1
-        if scored is not None:
-            writer.write(scored)
-        totals = writer.done[number]["totals"]
-        shown.advance(totals["read"], 0 if scored is None else totals["tokens"])
-
-    done = {number: told["digest"] for number, told in writer.done.items()}
-    if cluster is not None:
-        from entrotune.scoring.on_ray import score_on_ray
-
-        score_on_ray(job, done, cluster, write)
-    else:
-        score_here(load(), job.blocks(stream, done), write)
-    return seen
 
 
 def _check_engine(
@@ -207,19 +154,3 @@ def _check_engine(
         )
     if not 0 <= gpus_per_worker < math.inf:
         raise UserError(f"gpus_per_worker is {gpus_per_worker}; expected 0 or a number above it, such as 0.5")
-
-
-def _length(asked: int | None, described: ModelDescription) -> int:
-    context = described.context or _DEFAULT_LENGTH
-    if asked is not None and described.context is not None and asked > context:
-        raise UserError(f"max_length is {asked:,}, but model '{described.source.name}' reaches to {context:,} tokens")
-    return context if asked is None else asked
-
-
-def _precision(asked: str, device: str | None, engine: str, gpus_per_worker: float) -> str:
-    if asked != "auto":
-        return asked
-    if engine == "ray":
-        return "bfloat16" if gpus_per_worker else "float32"
-    kind = torch.device(device).type if device else getattr(torch.accelerator.current_accelerator(), "type", "cpu")
-    return "bfloat16" if kind == "cuda" else "float32"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 from entrotune.errors import UserError
-from entrotune.objectives import NamedCoefficients, Objective
 
 DEFAULT_LEARNING_RATE = {"lora": 2e-4, "full": 2e-5}
 # Fields that say how a run is watched or started, not what it computes: they may change on resume.
@@ -120,6 +119,8 @@ class TrainConfig:
     report_to: list[str] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
+        from entrotune.objectives import NamedCoefficients, Objective  # brings torch, for which --help must not wait
+
         try:
             object.__setattr__(self, "objective", str(Objective(self.objective)))
         except (ValueError, TypeError) as error:

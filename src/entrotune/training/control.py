@@ -102,6 +102,7 @@ class CoefficientControl(TrainerCallback):
             kept = states[STATE]["attributes"]
             self.coefficients.restore(kept["controllers"])
             self.lowest = kept["lowest"]
+        self._seen = self._probe = None  # of a step that was broken off
         for told in self._wins:
             self._tell(told, state)
 

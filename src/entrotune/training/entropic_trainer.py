@@ -20,6 +20,7 @@ from entrotune.errors import UserError
 from entrotune.objectives import NamedCoefficients, Objective, RowStats, Term
 from entrotune.training.control import CoefficientControl, WhenEntropyWins
 from entrotune.training.curriculum import check_arguments, in_order, without_cutting
+from entrotune.training.dropped import rows_given, told_of_dropped
 from entrotune.training.groups import GROUPS, GroupCollator, check_columns, of_targets, packed_with_groups, with_groups
 from entrotune.training.meter import Meter
 from entrotune.training.objective_head import add_objective_head
@@ -38,7 +39,8 @@ class EntropicTrainer(SFTTrainer):
     Logged beside the loss, over supervised tokens since the last log: `nll`, `entropy`, `varentropy` and
     `entropy_q05` … `entropy_q95` (nats), `mean_token_accuracy`, `num_tokens`, `coefficient/<term>` and
     `coefficient/<name>` as they were in the last step, and `aux_loss` for mixtures of experts. In evaluation the same
-    with the prefix `eval_`, where `eval_loss` is the objective's exact mean over supervised tokens.
+    with the prefix `eval_` (`test_` in `predict`), where `eval_loss` is the objective's exact mean over supervised
+    tokens.
 
     Args:
         objective: an `Objective`, a term or text such as `"ce - 0.1*entropy"` or `"ce - alpha*entropy"`.
@@ -88,6 +90,8 @@ class EntropicTrainer(SFTTrainer):
             raise UserError("compute_loss_func would replace the objective; pass objective= alone")
         self.curriculum = curriculum if curriculum is None or isinstance(curriculum, Order) else read_order(curriculum)
         self._is_ordered = False
+        if kwargs.get("train_dataset") is not None:
+            rows_given(kwargs["train_dataset"], "train")  # TRL looks at its first row
         super().__init__(*args, **kwargs)
         if self.curriculum is not None and not self._is_ordered:
             raise UserError("a curriculum needs a train_dataset, prepared without skip_prepare_dataset")
@@ -125,13 +129,17 @@ class EntropicTrainer(SFTTrainer):
         """TRL's tokens, with the groups of their rows where there are any; the training rows, which come first, in the
         order of the curriculum where there is one.
         """
+        count = rows_given(dataset, others[-1])
         ordered = self.curriculum is not None and not self._is_ordered
         if not ordered and self._groups is None:
-            return super()._prepare_dataset(dataset, processing_class, args, packing, *others)
+            prepared = super()._prepare_dataset(dataset, processing_class, args, packing, *others)
+            return prepared if packing else told_of_dropped(prepared, count, args, others[-1])
         if ordered:
             check_arguments(args)
         given = without_cutting(args) if packing else args
         prepared = super()._prepare_dataset(dataset, processing_class, given, False, *others)
+        if not ordered:
+            prepared = told_of_dropped(prepared, count, args, others[-1])
         if self._groups is not None:
             prepared = with_groups(prepared, self._groups, others[-1])
         if not ordered or self.curriculum is None:
@@ -219,26 +227,48 @@ class EntropicTrainer(SFTTrainer):
             labels = with_rows(labels, self.args.eval_batch_size, IGNORED)
         return loss, logits, labels
 
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """As `Trainer`'s; what a training measured that was broken off before does not count."""
+        self._meters["train"].clear()
+        return super().train(*args, **kwargs)
+
+    def evaluation_loop(
+        self,
+        dataloader: Any,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> Any:
+        """As `Trainer`'s, of `evaluate` and `predict`, with the meter's readings among the metrics."""
+        self._meters["eval"].clear()  # a loop that was broken off left something
+        output = super().evaluation_loop(
+            dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix=metric_key_prefix
+        )
+        found = self._read_meter("eval")
+        found.pop("tokens", None)
+        metrics = {f"{metric_key_prefix}_{key}": value for key, value in found.items()}
+        return output._replace(metrics={**(output.metrics or {}), **metrics})
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the meter's readings to `logs`, in place, and hand them on."""
-        training = self._mode == "train"
-        found = self._meters[self._mode].read(self._sum_over_ranks)
-        if found:
-            tokens, loss = int(found.pop("tokens")), found.pop("loss")
-            found["supervised_tokens"] = int(found["supervised_tokens"])
-            if training:
-                self._total_train_tokens += tokens // self._tp_size
-            if not self.aux_loss_enabled:
-                found.pop("aux_loss")
-            found["num_tokens"] = self._total_train_tokens
-            prefix = "" if training else _evaluation_prefix(logs)
-            logs.update({f"{prefix}{key}": value for key, value in found.items()})
-            if training:
-                logs.update({f"coefficient/{k}": v for k, v in self._control.used.items()})
-            else:
-                logs[f"{prefix}loss"] = loss
+        """Add the meter's readings of training to `logs`, in place, and hand them on."""
+        if self._mode == "train" and (found := self._read_meter("train")):
+            self._total_train_tokens += int(found.pop("tokens")) // self._tp_size
+            found.pop("loss")
+            logs.update(found | {"num_tokens": self._total_train_tokens})
+            logs.update({f"coefficient/{k}": v for k, v in self._control.used.items()})
         # SFTTrainer's own log would add its metrics, which the meter replaces.
         Trainer.log(self, logs, start_time)
+
+    def _read_meter(self, mode: str) -> dict[str, float]:
+        """What was measured since the last call; empty where nothing was."""
+        found = self._meters[mode].read(self._sum_over_ranks)
+        if found:
+            found["supervised_tokens"] = int(found["supervised_tokens"])
+            found["num_tokens"] = self._total_train_tokens
+            if not self.aux_loss_enabled:
+                found.pop("aux_loss")
+        return found
 
     def _send_telemetry(self) -> None:
         """Nothing: TRL would report the kind of trainer, model and cluster."""
@@ -296,9 +326,3 @@ def _tokens_read(inputs: dict[str, Any]) -> Tensor:
     # Padding-free batches carry positions instead of a mask: one row with no padding.
     rows = inputs["position_ids"] if "position_ids" in inputs else inputs["input_ids"]
     return torch.tensor(rows.numel(), device=rows.device)
-
-
-def _evaluation_prefix(logs: dict[str, float]) -> str:
-    """`eval_`, or `eval_<name>_` where several evaluation sets have names."""
-    key = next((k for k in logs if k.startswith("eval") and k.endswith("_loss")), "eval_loss")
-    return key.removesuffix("loss")

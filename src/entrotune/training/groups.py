@@ -29,32 +29,37 @@ def check_columns(groups: Groups) -> None:
             raise UserError(f"coefficients go by {column}, which is no column of the data that tells rows apart")
 
 
-def count_groups(groups: Groups, examples: Sequence[Example], rows: Sequence[Row]) -> dict[str, Any]:
+def count_groups(groups: Groups, sides: Sequence[tuple[Sequence[Example], Sequence[Row]]]) -> dict[str, Any]:
     """Examples and supervised tokens of each group, and a digest of which row is of which.
 
     Args:
         groups: of the coefficients.
-        examples: of a run.
-        rows: that they come from.
+        sides: the examples of training and of validation, each with the rows that they come from: rows of two
+            sources may have the same id.
 
     Raises:
         UserError: no row has a column, or a coefficient has no value for a row.
     """
+    rows = [row for _, of_side in sides for row in of_side]
     for column in groups.columns:
         if not any(column in row.extra for row in rows):
             names = sorted({name for row in rows for name in row.extra})
             there = f"beside what is trained on they have {', '.join(names)}" if names else "they have no other column"
             raise UserError(f"coefficients go by the column {column!r}, which no row of {rows[0].source} has; {there}")
-    numbers = {row.id: groups.number(row.extra, f"{row.source}:{row.line}") for row in rows}
-    found = Counter(numbers[example.row_id] for example in examples)
+    found: Counter[int] = Counter()
     tokens: Counter[int] = Counter()
-    for example in examples:
-        tokens[numbers[example.row_id]] += example.supervised_tokens
+    order = []
+    for examples, of_side in sides:
+        numbers = {row.id: groups.number(row.extra, f"{row.source}:{row.line}") for row in of_side}
+        order += [numbers[row.id] for row in of_side]
+        for example in examples:
+            found[numbers[example.row_id]] += 1
+            tokens[numbers[example.row_id]] += example.supervised_tokens
     counts = {
         label: {"examples": found[number], "supervised_tokens": tokens[number]}
         for number, label in enumerate(groups.labels)
     }
-    told = json.dumps([groups.labels, [numbers[row.id] for row in rows]])
+    told = json.dumps([groups.labels, order])
     digest = hashlib.sha256(told.encode()).hexdigest()
     return {"columns": list(groups.columns), "fingerprint": digest, "counts": counts}
 

@@ -67,6 +67,10 @@ class Meter:
             of_groups += sums_of_groups(stats, groups, len(self.groups))
         self._seen = sums, histogram, of_groups
 
+    def clear(self) -> None:
+        """Forget what was added since the last `read`."""
+        self._seen = None
+
     def _nothing(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         shapes = ((len(SUMS),), (BINS,), (len(self.groups), len(OF_GROUPS)))
         sums, histogram, groups = (torch.zeros(shape, dtype=torch.float64, device=device) for shape in shapes)

@@ -58,7 +58,9 @@ def read_rows(config: TrainConfig, tokenizer: Any) -> TrainingRows:
         held = load_rows(config.validation, **options)
         rejects, told = rejects + held.rejects, f"{told}\n{held.describe()}"
         train_rows, validation_rows = rows, [_with_fewer_answers(row, config.max_answers) for row in held.rows]
+        records = read.read + held.read
     else:
+        records = read.read
         train_rows, validation_rows = split_rows(rows, validation=config.validation, seed=config.split_seed)
     left_out = len(train_rows)
     train_rows = _first_of_each_prompt(train_rows, config.max_answers)
@@ -69,17 +71,24 @@ def read_rows(config: TrainConfig, tokenizer: Any) -> TrainingRows:
         )
     train = _encode(train_rows, tokenizer, config, "training")
     validation = _encode(validation_rows, tokenizer, config, "validation")
+    encoded = len(train_rows) + len(validation_rows)
     train_rows, validation_rows = _usable(train_rows, train), _usable(validation_rows, validation)
+    rows_rejected = len(rejects) + encoded - len(train_rows) - len(validation_rows)
+    both_sides = _seen_in_training(train_rows, validation_rows)
+    if both_sides:
+        told += f"\n  {both_sides:,} of {len(validation_rows):,} validation rows have a prompt that is trained on."
     rejects = [*rejects, *train.rejects, *validation.rejects]
     statistics = describe_examples(train.examples)
     counts = {
         "source": config.data,
         "format": read.format,
-        "rows_read": read.read,
-        "rows_rejected": len(rejects),
+        "rows_read": records,
+        "rows_rejected": rows_rejected,
+        "rejects": len(rejects),
         "rows_left_out": left_out,
         "train_rows": len(train_rows),
         "validation_rows": len(validation_rows),
+        **({"validation_rows_in_training": both_sides} if both_sides else {}),
         "train_examples": len(train.examples),
         "validation_examples": len(validation.examples),
         "train_tokens": statistics.tokens,
@@ -91,7 +100,8 @@ def read_rows(config: TrainConfig, tokenizer: Any) -> TrainingRows:
     if groups is not None:
         check_columns(groups)
         both = [*train_rows, *validation_rows]
-        counts["groups"] = count_groups(groups, [*train.examples, *validation.examples], both)
+        sides = [(train.examples, train_rows), (validation.examples, validation_rows)]
+        counts["groups"] = count_groups(groups, sides)
         for line in unmatched(groups, both):
             warnings.warn(line, UserWarning, stacklevel=2)
     order = None
@@ -101,6 +111,12 @@ def read_rows(config: TrainConfig, tokenizer: Any) -> TrainingRows:
     return TrainingRows(
         train_rows, validation_rows, train.examples, validation.examples, rejects, counts, told, order, groups
     )
+
+
+def _seen_in_training(train_rows: list[Row], validation_rows: list[Row]) -> int:
+    """Validation rows whose prompt (of plain text: whose text) is trained on; a split makes none, two sources may."""
+    trained = {prompt_key(row) for row in train_rows}
+    return sum(prompt_key(row) in trained for row in validation_rows)
 
 
 def _with_fewer_answers(row: Row, count: int | None) -> Row:

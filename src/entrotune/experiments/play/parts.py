@@ -79,7 +79,7 @@ def asking(page: Page, name: str) -> Asking:
         samples = gr.Slider(1, MOST_SAMPLES, 3, step=1, label="Samples", min_width=180, elem_id=f"{name}-count")
         new_tokens = gr.Slider(
             1, min(512, page.models[0].most), 48, step=1, label="New tokens at most", min_width=180,
-            elem_id=f"{name}-tokens",
+            elem_id=f"{name}-length",
         )  # fmt: skip
         seed = gr.Number(0, label="Seed", precision=0, min_width=180, elem_id=f"{name}-seed")
     with gr.Row(elem_classes=["buttons"]):

@@ -12,7 +12,7 @@ import numpy as np
 
 from entrotune.experiments.sweep_config import BASELINE, SweepConfig, better
 from entrotune.experiments.sweeping.matching import Matched, halves, match
-from entrotune.experiments.sweeping.measuring import Measured, over_seeds
+from entrotune.experiments.sweeping.measuring import Measured, of_all_seeds
 from entrotune.measures import hypervolume, knee, pareto
 
 
@@ -33,7 +33,7 @@ class Finished:
     @property
     def settings(self) -> list[Measured]:
         """One a temperature, averaged over seeds."""
-        return over_seeds(self.by_seed)
+        return of_all_seeds(self.by_seed)
 
 
 Place = tuple[str, float]

@@ -13,6 +13,7 @@ from rich.progress import Progress
 from entrotune.errors import UserError
 from entrotune.evaluation import Column, SettingRecord, measure
 from entrotune.experiments.held_out_rows import held_out_rows
+from entrotune.experiments.seeds import over_seeds
 from entrotune.experiments.sweep_config import SweepConfig
 from entrotune.files import atomic_write_json
 from entrotune.models import describe_model, load_model, resolve_model
@@ -141,23 +142,16 @@ def _check(config: SweepConfig, measured: Sequence[Measured]) -> None:
             )
 
 
-def over_seeds(by_seed: Sequence[Sequence[Measured]]) -> list[Measured]:
-    """One a temperature: values averaged over seeds for each prompt."""
-    return [_averaged(group) for group in zip(*by_seed, strict=True)]
-
-
-def _averaged(group: Sequence[Measured]) -> Measured:
-    first = group[0].record
-    columns = {}
-    for name, column in first.columns.items():
-        values = np.array([one.record.columns[name].values for one in group])
-        defined = (~np.isnan(values)).sum(0)
-        mean = np.where(defined > 0, np.nansum(values, axis=0) / np.maximum(defined, 1), np.nan)
-        weights = [one.record.columns[name].weights for one in group]
-        mean_weight = np.mean(np.array(weights, dtype=np.float64), axis=0) if column.weights is not None else None
-        columns[name] = Column(column.ids, mean, mean_weight)
-    record = dataclasses.replace(first, columns=columns)
-    return Measured(record, sum(one.samples for one in group), sum(one.unfinished for one in group))
+def of_all_seeds(by_seed: Sequence[Sequence[Measured]]) -> list[Measured]:
+    """One a temperature: values averaged over seeds for each prompt, samples counted together."""
+    return [
+        Measured(
+            over_seeds([one.record for one in group]),
+            sum(one.samples for one in group),
+            sum(one.unfinished for one in group),
+        )
+        for group in zip(*by_seed, strict=True)
+    ]
 
 
 def _only(column: Column, ids: frozenset[str]) -> Column:

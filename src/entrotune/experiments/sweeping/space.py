@@ -7,11 +7,13 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from entrotune.errors import UserError
-from entrotune.objectives import Objective
 from entrotune.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from entrotune.objectives import Objective
 
 FORMS = (
     "a list such as [0, 0.03, 0.1], or a range such as {low: 1e-5, high: 1e-3, log: true} or "
@@ -175,19 +177,21 @@ def recipe_at(point: Mapping[str, Any], train: TrainConfig, objective: str) -> T
     return train.replace(**{"reference": reference, **fields, "coefficients": coefficients or None})
 
 
-def _parsed(text: str) -> Objective:
+def _parsed(text: str) -> "Objective":
+    from entrotune.objectives import Objective  # brings torch, for which --help must not wait
+
     try:
         return Objective(text)
     except (ValueError, TypeError) as error:
         raise UserError(f"the objective cannot be read: {error}") from error
 
 
-def _without_numbers(objective: Objective, coefficients: dict[str, Any]) -> tuple[Objective, dict[str, Any]]:
+def _without_numbers(objective: "Objective", coefficients: dict[str, Any]) -> tuple["Objective", dict[str, Any]]:
     """Where all coefficients are plain numbers, the objective that they make; terms with a weight of 0 are left out."""
     if not objective.names or not all(_is_number(value) for value in coefficients.values()):
         return objective, coefficients
     weights = objective.with_coefficients(coefficients).coefficient_values()
-    return Objective({term: weight for term, weight in weights.items() if weight}), {}
+    return type(objective)({term: weight for term, weight in weights.items() if weight}), {}
 
 
 def _written(value: Any) -> str:

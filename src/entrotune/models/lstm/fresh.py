@@ -68,7 +68,7 @@ def make_transformer(
     hidden_size: int = 100,
     layers: int = 2,
     heads: int = 2,
-    context: int = 512,
+    context: int = 1024,
     seed: int = 0,
 ) -> tuple["LlamaForCausalLM", "PreTrainedTokenizerFast"]:
     """Make an untrained Transformer (Llama's layers) of the same words; see `make_lstm`.

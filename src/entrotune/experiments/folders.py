@@ -1,0 +1,60 @@
+"""Folders that commands write to: whether one is free, or what it holds may be gone on with or replaced."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from entrotune.errors import UserError
+
+
+def is_free(folder: Path, what: str) -> bool:
+    """Whether there is nothing in a folder to which `what` (a model, a sweep) is to be written.
+
+    Raises:
+        UserError: it is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; give the name of a folder to write the {what} to")
+    return not folder.exists() or not any(folder.iterdir())
+
+
+def check_model_folder(folder: Path, *, overwrite: bool) -> None:
+    """See that a folder is free, or holds a model that may be replaced; raise `UserError` where it does not."""
+    if is_free(folder, "model"):
+        return
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} holds other files and no model; give the name of another folder")
+    if not overwrite:
+        raise UserError(f"{folder} already holds a model; add --overwrite to replace it, or give another folder")
+
+
+def study_in(folder: Path, what: str, field: str, *, resume: bool, overwrite: bool) -> dict[str, Any] | None:
+    """The recipe of the study that a folder holds, which may be gone on with or replaced; None where it is free.
+
+    Args:
+        folder: that a study is to be written to.
+        what: kind of study, such as comparison.
+        field: of its recipe, that no other kind of study has.
+        resume: whether it is to be gone on with.
+        overwrite: whether it may be replaced.
+
+    Raises:
+        UserError: the folder holds other files, or a study and neither `resume` nor `overwrite` is given.
+    """
+    if is_free(folder, what):
+        return None
+    recipe = folder / "recipe.yaml"
+    before = yaml.safe_load(recipe.read_text(encoding="utf-8")) if recipe.exists() else None
+    if not isinstance(before, dict) or field not in before:
+        raise UserError(f"{folder} holds other files and no {what}; give the name of another folder")
+    if not (resume or overwrite):
+        raise UserError(f"{folder} already holds a {what}; add --resume to go on, --overwrite to replace it")
+    return before
+
+
+def check_same_recipe(folder: Path, what: str, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise `UserError` with the fields in which the recipe of a study differs from the one it was begun with."""
+    changed = ", ".join(key for key, value in now.items() if before.get(key) != value)
+    if changed:
+        raise UserError(f"{folder} holds a {what} with another recipe (see {changed}); use it, or another folder")
