@@ -56,6 +56,11 @@ def test_nothing_compared_finds_nothing() -> None:
             "than it (difference +0.450, 95% interval 0.250 to 0.650).",
         ),
         (
+            {"matched_on": "distinct_2", "b": {"variant": "ce", "temperature": None, "between": [1.3, 1.0]}},
+            "Where ce is as diverse (between temperatures 1 and 1.3), gem(beta=0.7) at temperature 1 has a higher "
+            "Vendi score than it (difference +0.450, 95% interval 0.250 to 0.650).",
+        ),
+        (
             {"verdict": "no difference shown", "difference": records.estimate(0.1, 0.2)},
             "At temperature 1, no difference shown in Vendi score between gem(beta=0.7) and ce "
             "(difference +0.100, 95% interval −0.100 to 0.300).",

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from entrotune.errors import UserError
 from entrotune.evaluation import HeldOut, SettingRecord, describe_metrics, difference, header, show_samples
 from entrotune.evaluation.distribution import RetentionRows
@@ -14,6 +12,7 @@ from entrotune.experiments.compare_results import FinishedRun, Variant
 from entrotune.experiments.compare_retention import retained_entry, retention_record
 from entrotune.experiments.compare_variants import BASELINE, UNTOUCHED
 from entrotune.experiments.curriculum_record import t_interval
+from entrotune.experiments.matching import as_diverse
 from entrotune.measures import parse_meaning, verdict
 from entrotune.reports import comparison_sentence
 
@@ -175,28 +174,18 @@ def compare_settings(settings: Mapping[str, Sequence[SettingRecord]], config: Co
     for name in settings:
         if name in (UNTOUCHED, BASELINE):
             continue
-        # A flatter distribution can be had from `ce` by its temperature: compare where diversity is nearest.
-        wanted = _mean(chosen[name], config.diversity)
-        known = [setting for setting in settings[BASELINE] if _mean(setting, config.diversity) is not None]
-        if wanted is None or not known:
+        # A flatter distribution can be had from `ce` by its temperature: compare where it is as diverse.
+        matched = as_diverse(settings[BASELINE], chosen[name], config.diversity, near=at)
+        if matched is None or matched.temperatures == (at,):
             continue
-        matched = min(
-            known, key=lambda one: (abs((_mean(one, config.diversity) or 0.0) - wanted), abs(one.temperature - at))
-        )
-        if matched.temperature == at:
-            continue
+        other = {"variant": BASELINE, **matched.to_dict()}
         found += [
-            _difference(metric, (name, chosen[name]), (BASELINE, matched), config) | {"matched_on": config.diversity}
+            _difference(metric, (name, chosen[name]), (BASELINE, matched.setting(metric)), config)
+            | {"b": other, "matched_on": config.diversity}
             for metric in dict.fromkeys((config.diversity, config.quality, *MATCHED))
-            if metric in chosen[name].columns and metric in matched.columns
+            if metric in chosen[name].columns and metric in matched.metrics
         ]
     return found
-
-
-def _mean(setting: SettingRecord, metric: str) -> float | None:
-    """The mean over prompts; None where the measure is defined for none, as pairs of words in samples of one word."""
-    values = setting.columns[metric].values
-    return float(np.nanmean(values)) if np.isfinite(values).any() else None
 
 
 def _difference(

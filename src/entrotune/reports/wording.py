@@ -47,7 +47,7 @@ def comparison_sentence(entry: Mapping[str, Any], comparison: Mapping[str, Any])
     first, second = (_label(entry.get(side), comparison) for side in ("a", "b"))
     at, other = (_temperature(entry.get(side)) for side in ("a", "b"))
     if entry.get("matched_on"):
-        where, first, second = f"where {second} is about as diverse{_at(other, ' (', ')')}", first + _at(at), "it"
+        where, first, second = f"where {second} is {_as_diverse(entry)}", first + _at(at), "it"
     elif at == other:
         where = f"at temperature {at}" if at else ""
     else:
@@ -131,10 +131,20 @@ def _pair(entry: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
     first, second = (_label(entry.get(side), comparison) for side in ("a", "b"))
     at, other = (_temperature(entry.get(side)) for side in ("a", "b"))
     if entry.get("matched_on"):
-        return f"{first}{_at(at)} against {second} where that is about as diverse{_at(other, ' (', ')')}"
+        return f"{first}{_at(at)} against {second} where that is {_as_diverse(entry)}"
     if at == other:
         return f"{first} against {second}{_at(at, ', both at ')}"
     return f"{first}{_at(at)} against {second}{_at(other)}"
+
+
+def _as_diverse(entry: Mapping[str, Any]) -> str:
+    """`as diverse (between temperatures 1 and 1.3)`, or `about as diverse (temperature 1.3)`."""
+    side = entry.get("b") or {}
+    numbers = [number for value in side.get("between") or () if (number := read_number(value)) is not None]
+    if len(numbers) == 2:
+        low, high = (temperature_text(number) for number in sorted(numbers))
+        return f"as diverse (between temperatures {low} and {high})"
+    return f"about as diverse{_at(_temperature(side), ' (', ')')}"
 
 
 def _label(side: Any, comparison: Mapping[str, Any]) -> str:

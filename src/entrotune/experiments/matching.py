@@ -1,0 +1,107 @@
+"""Where plain `ce` is as diverse as a variant: between two of its temperatures."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from entrotune.evaluation import Column, SettingRecord
+
+
+@dataclass(frozen=True)
+class Matched:
+    """The settings of `ce` that together are as diverse as a variant.
+
+    Attributes:
+        lower: the setting of lower diversity, or the only one.
+        upper: that of higher diversity; the same where one setting is as diverse, or is the nearest.
+        share: of `upper`, 0 to 1.
+        wanted: the variant's setting.
+        diversity: the measure in which they match.
+    """
+
+    lower: SettingRecord
+    upper: SettingRecord
+    share: float
+    wanted: SettingRecord
+    diversity: str
+
+    @property
+    def temperatures(self) -> tuple[float, ...]:
+        """One, or the two between which `ce` is as diverse."""
+        return tuple(dict.fromkeys((self.lower.temperature, self.upper.temperature)))
+
+    @property
+    def metrics(self) -> list[str]:
+        """Measures that both settings have; the diversity itself only where it is not matched exactly."""
+        both = [name for name in self.lower.columns if name in self.upper.columns]
+        return both if len(self.temperatures) == 1 else [name for name in both if name != self.diversity]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The setting as it stands in a comparison."""
+        if len(self.temperatures) == 1:
+            return {"temperature": self.lower.temperature}
+        return {"temperature": None, "between": list(self.temperatures), "share": round(self.share, 6)}
+
+    def setting(self, metric: str) -> SettingRecord:
+        """The setting with one measure, interpolated where there are two temperatures."""
+        column = self.lower.columns[metric]
+        if len(self.temperatures) > 1:
+            column = self._between(column, self.upper.columns[metric])
+        return replace(self.lower, columns={metric: column})
+
+    def _between(self, lower: Column, upper: Column) -> Column:
+        """(1 − share) · lower + share · upper: what is expected where that share of the answers is drawn at `upper`.
+
+        The share itself is estimated, from diversities over the same prompts. To first order its error is that of the
+        line between the two settings, so each prompt gets the value on it at its own diversity: the mean stays as it
+        is, and the interval is that of the whole procedure (delta method). Sums over tokens are only interpolated.
+        """
+        values = (1 - self.share) * lower.values + self.share * upper.values
+        if lower.weights is not None and upper.weights is not None:
+            weights = (1 - self.share) * lower.weights + self.share * upper.weights
+            return Column(lower.ids, values, weights)
+        low, high, own = (one.columns[self.diversity] for one in (self.lower, self.upper, self.wanted))
+        if low.ids != lower.ids:
+            return Column(lower.ids, values)
+        away = own.values - (1 - self.share) * low.values - self.share * high.values
+        slope = np.nanmean(upper.values - lower.values) / np.nanmean(high.values - low.values)
+        return Column(lower.ids, values + slope * np.nan_to_num(away))
+
+
+def as_diverse(
+    settings: Sequence[SettingRecord], wanted: SettingRecord, diversity: str, *, near: float
+) -> Matched | None:
+    """Where settings of one model are as diverse as `wanted`; None where diversity is undefined.
+
+    Args:
+        settings: at several temperatures.
+        wanted: of another model.
+        diversity: the measure.
+        near: of several such places, that nearest to this temperature is taken. Where all settings are less diverse, or
+            all are more, it is the nearest setting.
+    """
+    target = _mean(wanted, diversity)
+    known = [(found, one) for one in settings if (found := _mean(one, diversity)) is not None]
+    if target is None or not known:
+        return None
+    away = [(abs(found - target), abs(one.temperature - near)) for found, one in known]
+    nearest = known[min(range(len(known)), key=away.__getitem__)][1]
+    places = [Matched(nearest, nearest, 0.0, wanted, diversity)]
+    if min(away)[0] > 0:
+        in_order = itertools.pairwise(sorted(known, key=lambda one: one[1].temperature))
+        by_diversity = [sorted(pair, key=lambda one: one[0]) for pair in in_order]
+        places = [
+            Matched(first, second, (target - low) / (high - low), wanted, diversity)
+            for (low, first), (high, second) in by_diversity
+            if low < target < high
+        ] or places
+    return min(places, key=lambda place: abs(np.mean(place.temperatures) - near))
+
+
+def _mean(setting: SettingRecord, metric: str) -> float | None:
+    """The mean over prompts; None where the measure is defined for none, as pairs of words in samples of one word."""
+    values = setting.columns[metric].values
+    return float(np.nanmean(values)) if np.isfinite(values).any() else None

@@ -1,0 +1,93 @@
+"""`ce` between two temperatures, where it is as diverse as a variant."""
+
+import numpy as np
+import pytest
+
+from entrotune.evaluation import Column, SettingRecord
+from entrotune.experiments.matching import as_diverse
+
+PROMPTS = 200
+IDS = tuple(f"p{at}" for at in range(PROMPTS))
+
+
+def setting(temperature: float, diversity: float, quality: float, *, noise: int, slope: float = 0.0) -> SettingRecord:
+    """Diversity with noise over prompts, quality as given plus `slope` times that noise; NLL is the temperature."""
+    away = 0.1 * np.random.default_rng(noise).standard_normal(PROMPTS)
+    columns = {
+        "distinct_2": Column(IDS, diversity + away - away.mean()),
+        "slots": Column(IDS, quality + slope * (away - away.mean())),
+        "nll": Column(("a", "b"), np.array([3.0, 5.0]) * temperature, np.array([3.0, 5.0])),
+    }
+    return SettingRecord(temperature=temperature, samples_per_prompt=8, columns=columns, samples=())
+
+
+CE = [
+    setting(0.5, 0.2, 0.9, noise=1, slope=-1),
+    setting(1.0, 0.4, 0.7, noise=2, slope=-1),
+    setting(1.5, 0.8, 0.3, noise=3, slope=-1),
+]
+
+
+def test_between_two_temperatures_diversity_is_equal_and_the_rest_on_the_line() -> None:
+    own = setting(1.0, 0.5, 0.65, noise=4, slope=-1)
+    found = as_diverse(CE, own, "distinct_2", near=1.0)
+    assert found is not None
+    assert found.to_dict() == {"temperature": None, "between": [1.0, 1.5], "share": 0.25}
+    assert found.metrics == ["slots", "nll"]
+    slots = found.setting("slots").columns["slots"]
+    assert slots.values.mean() == pytest.approx(0.75 * 0.7 + 0.25 * 0.3)
+    # Here quality follows diversity in every prompt: nothing is left of the noise, so the interval is a point.
+    gap = own.columns["slots"].minus(slots, seed=0)
+    assert (gap.value, gap.low, gap.high) == pytest.approx((0.05, 0.05, 0.05))
+    assert found.setting("nll").columns["nll"].estimate(seed=0).value == pytest.approx(0.75 * 1.0 + 0.25 * 1.5)
+
+
+def test_the_interval_includes_that_the_share_is_estimated() -> None:
+    """Coverage over simulated evaluations: with the share taken as known it would be far below 95%."""
+    covered = 0
+    for trial in range(100):
+        rng = np.random.default_rng(trial)
+
+        def drawn(
+            temperature: float, diversity: float, quality: float, rng: np.random.Generator = rng
+        ) -> SettingRecord:
+            columns = {
+                "distinct_2": Column(IDS, diversity + 0.3 * rng.standard_normal(PROMPTS)),
+                "slots": Column(IDS, quality + 0.05 * rng.standard_normal(PROMPTS)),
+            }
+            return SettingRecord(temperature=temperature, samples_per_prompt=8, columns=columns, samples=())
+
+        own, baseline = drawn(1.0, 0.6, 0.5), [drawn(1.0, 0.3, 0.8), drawn(1.5, 0.9, 0.2)]
+        found = as_diverse(baseline, own, "distinct_2", near=1.0)
+        assert found is not None
+        gap = own.columns["slots"].minus(found.setting("slots").columns["slots"], seed=trial)
+        covered += gap.low <= 0 <= gap.high
+    assert covered >= 88
+
+
+@pytest.mark.parametrize(
+    ("diversity", "expected"),
+    [(0.1, {"temperature": 0.5}), (0.95, {"temperature": 1.5}), (0.4, {"temperature": 1.0})],
+)
+def test_beyond_what_ce_reaches_or_exactly_there_it_is_one_temperature(
+    diversity: float, expected: dict[str, float]
+) -> None:
+    found = as_diverse(CE, setting(1.0, diversity, 0.5, noise=2), "distinct_2", near=1.0)
+    assert found is not None
+    assert found.to_dict() == expected
+    assert found.metrics == ["distinct_2", "slots", "nll"]
+
+
+def test_of_two_places_the_one_near_the_reference_is_taken() -> None:
+    """Diversity that falls again, as where hot samples break off at once."""
+    folded = [*CE, setting(2.0, 0.3, 0.1, noise=5)]
+    for near, between in ((1.0, [1.0, 1.5]), (2.0, [2.0, 1.5])):
+        found = as_diverse(folded, setting(1.0, 0.6, 0.5, noise=6), "distinct_2", near=near)
+        assert found is not None
+        assert found.to_dict()["between"] == between
+
+
+def test_undefined_diversity_has_no_match() -> None:
+    nowhere = setting(1.0, float("nan"), 0.5, noise=7)
+    assert as_diverse(CE, nowhere, "distinct_2", near=1.0) is None
+    assert as_diverse([nowhere], CE[0], "distinct_2", near=1.0) is None
