@@ -165,7 +165,7 @@ def test_responses_are_among_the_choices(text: str) -> None:
     choices = Choices(CHOICES, tokenizer, {END})
     prompts, streams = [(5, 6, 7), (8,)] * 10, [stream(0, "p", index) for index in range(20)]
     strategy = Strategy.of(text)
-    responses = draw(model, tokenizer, prompts, streams, strategy=strategy, max_new_tokens=12, choices=choices)
+    responses = draw(model, tokenizer, prompts, streams, strategy=strategy, max_new_tokens=12, limits=choices)
     assert {one.text for one in responses} <= set(CHOICES)
     assert all(one.finished for one in responses)
     if text == "sample":
@@ -181,7 +181,7 @@ def test_choices_are_drawn_by_what_is_left_at_each_step() -> None:
     streams = [stream(0, "p", index) for index in range(1000)]
     choices = Choices(("yes", "no"), tokenizer, {END})
     strategy = Strategy.of("sample")
-    drawn = draw(model, tokenizer, [(5, 6, 7)] * 1000, streams, strategy=strategy, max_new_tokens=4, choices=choices)
+    drawn = draw(model, tokenizer, [(5, 6, 7)] * 1000, streams, strategy=strategy, max_new_tokens=4, limits=choices)
     seen = sum(one.text == "yes" for one in drawn) / 1000
     assert seen == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 1000))
 
@@ -201,5 +201,5 @@ def test_wrong_choices_are_told(texts: tuple[str, ...], message: str) -> None:
             [stream(0, "p", 0)],
             strategy=Strategy.of("greedy"),
             max_new_tokens=3,
-            choices=Choices(CHOICES, byte_tokenizer(), {END}),
+            limits=Choices(CHOICES, byte_tokenizer(), {END}),
         )

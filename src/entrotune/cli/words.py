@@ -94,6 +94,7 @@ EXAMPLES = {
     "generate": """
   entrotune generate --prompt "Name a fruit." -n 5 --strategy "temperature(0.8) + top_p(0.9)"
   entrotune generate --prompt "Name a fruit." -n 5 --html fruits.html
+  entrotune generate --prompt "When did the war end?" --pattern '[12][0-9]{3}' -n 5
   entrotune generate --prompts questions.jsonl -n 8 --rerank majority --out runs/answers.jsonl
   entrotune generate --fields recipes/fields/people.yaml -n 1000 --strategy "target_entropy(2)" --out people.jsonl
   entrotune generate --prompt "Tell a joke." -n 20 --prompting verbalised --rerank diverse --keep 5 --json

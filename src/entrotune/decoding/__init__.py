@@ -3,6 +3,7 @@
 from entrotune.decoding.batch import end_tokens, left_padded, nothing_inherited, until_end
 from entrotune.decoding.draw import Response, Stream, draw, stream
 from entrotune.decoding.entropy import at_entropy, entropy_of
+from entrotune.decoding.grammar import Grammar
 from entrotune.decoding.part import PARTS, Part
 from entrotune.decoding.processors import (
     AnnealedTemperature,
@@ -19,6 +20,7 @@ __all__ = [
     "AnnealedTemperature",
     "EntropySwitch",
     "EntropyTemperature",
+    "Grammar",
     "LikeliestOnly",
     "Part",
     "Response",

@@ -36,8 +36,7 @@ class Choices:
             for at, token in enumerate(ids):
                 self._add(ids[:at], [token])
             self._add(ids, self._ends)
-        self.longest = 1 + max(map(len, found))
-        """New tokens that the longest choice needs, its end mark included."""
+        self.longest: int | None = 1 + max(map(len, found))
 
     def processor(self, prompt_tokens: int, beams: int = 1) -> LogitsProcessor:
         """What leaves the allowed tokens, for prompts of `prompt_tokens` tokens with their padding."""

@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from entrotune.decoding.batch import end_tokens, left_padded, nothing_inherited, until_end
-from entrotune.decoding.choices import Choices
 from entrotune.decoding.entropy import wide
+from entrotune.decoding.limits import Limits
 from entrotune.decoding.parts.search import Lookahead
 from entrotune.decoding.strategy import Strategy
 from entrotune.errors import UserError
@@ -73,7 +73,7 @@ def draw(
     *,
     strategy: Strategy,
     max_new_tokens: int,
-    choices: Choices | None = None,
+    limits: Limits | None = None,
     streamer: Any = None,
     watch: Watch | None = None,
 ) -> list[Response]:
@@ -85,7 +85,7 @@ def draw(
     Args:
         prompts: token ids, none empty.
         streams: one a prompt; see `stream`.
-        choices: texts of which each response is one.
+        limits: what each response is limited to: `Choices`, or a grammar over the tokens.
         streamer: of transformers, told every token; no beams, and one prompt for those of transformers itself.
         watch: told the two scores at every step, before the choice; not with beams.
 
@@ -106,10 +106,10 @@ def draw(
     }
     kept = _Kept()
     processors = strategy.processors()
-    if choices is not None:
-        if choices.longest > max_new_tokens:
-            raise UserError(f"a choice has {choices.longest} tokens with its end; raise max_new_tokens to that")
-        processors.insert(0, choices.processor(ids_BT.shape[1], settings.get("num_beams", 1)))
+    if limits is not None:
+        if limits.longest is not None and limits.longest > max_new_tokens:
+            raise UserError(f"a choice has {limits.longest} tokens with its end; raise max_new_tokens to that")
+        processors.insert(0, limits.processor(ids_BT.shape[1], settings.get("num_beams", 1)))
     if search is None or not search.whole:
         processors.insert(0, kept)
     if watch is not None:

@@ -1,6 +1,7 @@
 """`entrotune generate`: responses to prompts, by any strategy, from a model in memory or a server."""
 
 import functools
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,15 +14,16 @@ from entrotune import provenance
 from entrotune.data import Row, fingerprint, prompts_of
 from entrotune.data.rejects import Reject, write_rejects
 from entrotune.decoding import Strategy, end_tokens
-from entrotune.decoding.choices import Choices
 from entrotune.decoding.classifiers import SequenceClassifier
 from entrotune.decoding.content import read_filter
 from entrotune.decoding.endpoint import Endpoint, request_settings
 from entrotune.decoding.fields import Parsed, Template, read_template
+from entrotune.decoding.grammar import Grammar
 from entrotune.experiments.generate_config import GenerateConfig
 from entrotune.experiments.generation.asks import read_asks
 from entrotune.experiments.generation.bench import bench
 from entrotune.experiments.generation.choosing import check_choosing, choose
+from entrotune.experiments.generation.limiting import limits_of, read_grammar, read_schema
 from entrotune.experiments.generation.output_file import OutputFile, beside
 from entrotune.experiments.generation.page import write_responses_page
 from entrotune.experiments.generation.work import Judging, work
@@ -59,6 +61,7 @@ def generate(
     template = read_template(config.fields) if config.fields else None
     asks, prompt_rejects = read_asks(config, template)
     check_choosing(config, asks)
+    grammar = read_grammar(config, template)
     if dry_run:
         return _plan(config, asks, prompt_rejects)
     judging = Judging(
@@ -70,7 +73,7 @@ def generate(
     if file.path is not None and prompt_rejects:
         write_rejects(beside(file.path, "prompt-rejects.jsonl"), prompt_rejects)
     load = functools.cache(lambda: load_model(config.model, dtype=config.dtype, device=config.device))
-    _write(config, asks, load, file, judging, progress, on_text)
+    _write(config, asks, load, file, judging, grammar, progress, on_text)
     wanted = {(row.id, index) for row in asks for index in range(config.n)}
     kept = _ordered(file.lines, wanted, asks)
     rejects = _ordered(file.rejects, wanted, asks)
@@ -88,6 +91,7 @@ def _write(
     load: Callable[[], tuple[Any, Any]],
     file: OutputFile,
     judging: Judging,
+    grammar: Grammar | None,
     progress: Progress | None,
     on_text: Callable[[str], None] | None,
 ) -> None:
@@ -117,7 +121,7 @@ def _write(
         batch_size=config.batch_size,
         system=config.system,
         on_text=on_text if direct and config.n * len(asks) == 1 else None,
-        choices=Choices(config.choices, tokenizer, end_tokens(model, tokenizer)) if config.choices else None,
+        limits=limits_of(config, grammar, tokenizer, end_tokens(model, tokenizer)),
     )
     work(config, asks, local, file, judging, progress)
 
@@ -135,6 +139,7 @@ def _settings(config: GenerateConfig, asks: Sequence[Row], template: Template | 
         "prompts": fingerprint(asks),
         "template": repr(template) if template else None,
         "content_filter": content,
+        **({"json_schema": json.dumps(read_schema(config.json_schema))} if config.json_schema else {}),
     }
 
 

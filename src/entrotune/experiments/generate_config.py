@@ -23,6 +23,8 @@ class GenerateConfig:
         n: responses to each prompt.
         strategy: parts joined by +; applied in one order, whatever the order they are written in.
         choices: texts of which each response is one.
+        pattern: a regular expression that each whole response matches.
+        json_schema: a file of a JSON schema; each response is JSON of it.
         max_new_tokens: of a response.
         seed: fixes every response.
         batch_size: responses generated at once; it changes no response but by roundings.
@@ -30,6 +32,7 @@ class GenerateConfig:
         out: a .jsonl file to append responses to; the same command again goes on with it.
         overwrite: begin anew instead.
         fields: a template of named fields (YAML) that says what is asked and what an answer must hold.
+        enforce: limit responses to answers that the template calls valid.
         prompting: `another` shows the answers given before and asks for another one, `verbalised` asks for several
             with their probabilities and draws one by them.
         candidates: responses to ask for at once with `verbalised`, or earlier answers to show with `another`.
@@ -59,6 +62,8 @@ class GenerateConfig:
     n: int = 1
     strategy: str = "temperature(0.8) + top_p(0.95)"
     choices: list[str] = field(default_factory=list)
+    pattern: str | None = None
+    json_schema: str | None = None
     max_new_tokens: int = 128
     seed: int = 0
     batch_size: int = 16
@@ -66,6 +71,7 @@ class GenerateConfig:
     out: str | None = None
     overwrite: bool = False
     fields: str | None = None
+    enforce: bool = False
     prompting: Prompting = "plain"
     candidates: int = 5
     rerank: Rerank | None = None
@@ -106,7 +112,7 @@ class GenerateConfig:
         check_page(self.html)
         self._check_sources()
         self._check_together()
-        self._check_choices()
+        self._check_limits()
 
     def _check_sources(self) -> None:
         given = [name for name in ("prompt", "prompts", "fields") if getattr(self, name) is not None]
@@ -141,27 +147,37 @@ class GenerateConfig:
             "html shows responses as they were drawn from their prompts; leave bench and prompting out": (
                 self.html and (self.bench or self.prompting != "plain")
             ),
+            "enforce belongs to fields; give a template": self.enforce and not self.fields,
             "overwrite needs out": self.overwrite and self.out is None,
         }
         for message, is_wrong in wrong.items():
             if is_wrong:
                 raise UserError(message)
 
-    def _check_choices(self) -> None:
-        if not self.choices:
+    def _check_limits(self) -> None:
+        given = [
+            name
+            for name in ("choices", "pattern", "json_schema", "enforce")
+            if getattr(self, name) not in (None, False, [])
+        ]
+        if not given:
             return
-        from entrotune.decoding.choices import check_choices
+        if self.choices:
+            from entrotune.decoding.choices import check_choices
 
-        check_choices(self.choices)
-        others = [name for name in ("bench", "endpoint", "fields") if getattr(self, name)]
+            check_choices(self.choices)
+        others = given[1:] + [name for name in ("bench", "endpoint") if getattr(self, name)]
+        if self.fields and not self.enforce:
+            others.append("fields")
         if self.prompting == "verbalised":
             others.append("prompting: verbalised")
         if "no_repeat_ngram" in self.strategy:  # it could forbid all that is left
             others.append("no_repeat_ngram")
         if others:
-            raise UserError(f"choices and {others[0]} exclude each other; leave one of them out")
+            raise UserError(f"{given[0]} and {others[0]} exclude each other; leave one of them out")
 
     def identity(self) -> Mapping[str, Any]:
         """What must be equal for responses in `out` to be gone on with; how many, and how fast, may change."""
         names = ("strategy", "max_new_tokens", "seed", "system", "prompting", "candidates", "endpoint", "dtype")
-        return {name: getattr(self, name) for name in names} | ({"choices": self.choices} if self.choices else {})
+        limits = {"choices": self.choices or None, "pattern": self.pattern, "enforce": self.enforce or None}
+        return {name: getattr(self, name) for name in names} | {k: v for k, v in limits.items() if v is not None}

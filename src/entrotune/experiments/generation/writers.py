@@ -11,8 +11,8 @@ from entrotune.data import Row, prompts_of
 from entrotune.data.render import with_system
 from entrotune.data.rows import prompt_messages
 from entrotune.decoding import Strategy, Stream, draw
-from entrotune.decoding.choices import Choices
 from entrotune.decoding.endpoint import Endpoint, request_seed
+from entrotune.decoding.limits import Limits
 from entrotune.errors import UserError
 from entrotune.models import context_length
 
@@ -57,7 +57,7 @@ class LocalWriter:
 
     Args:
         on_text: told the text as it comes, where one response is wanted and the strategy goes from left to right.
-        choices: texts of which each response is one.
+        limits: what each response is limited to.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class LocalWriter:
         batch_size: int,
         system: str | None = None,
         on_text: Callable[[str], None] | None = None,
-        choices: Choices | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        self._choices = choices
+        self._limits = limits
         self._model, self._tokenizer = model, tokenizer
         self._strategy, self._max_new_tokens, self._batch_size = strategy, max_new_tokens, batch_size
         self._system, self._on_text = system, on_text
@@ -100,7 +100,7 @@ class LocalWriter:
                 [item.stream for item in batch],
                 strategy=self._strategy,
                 max_new_tokens=self._max_new_tokens,
-                choices=self._choices,
+                limits=self._limits,
                 streamer=streamer if search is None or not search.whole else None,
             )
             yield [
