@@ -30,7 +30,7 @@ CE = [
 
 def test_between_two_temperatures_diversity_is_equal_and_the_rest_on_the_line() -> None:
     own = setting(1.0, 0.5, 0.65, noise=4, slope=-1)
-    found = as_diverse(CE, own, "distinct_2", near=1.0)
+    found = as_diverse(CE, [own], "distinct_2", near=1.0)
     assert found is not None
     assert found.to_dict() == {"temperature": None, "between": [1.0, 1.5], "share": 0.25}
     assert found.metrics == ["slots", "nll"]
@@ -58,7 +58,7 @@ def test_the_interval_includes_that_the_share_is_estimated() -> None:
             return SettingRecord(temperature=temperature, samples_per_prompt=8, columns=columns, samples=())
 
         own, baseline = drawn(1.0, 0.6, 0.5), [drawn(1.0, 0.3, 0.8), drawn(1.5, 0.9, 0.2)]
-        found = as_diverse(baseline, own, "distinct_2", near=1.0)
+        found = as_diverse(baseline, [own], "distinct_2", near=1.0)
         assert found is not None
         gap = own.columns["slots"].minus(found.setting("slots").columns["slots"], seed=trial)
         covered += gap.low <= 0 <= gap.high
@@ -72,7 +72,7 @@ def test_the_interval_includes_that_the_share_is_estimated() -> None:
 def test_beyond_what_ce_reaches_or_exactly_there_it_is_one_temperature(
     diversity: float, expected: dict[str, float]
 ) -> None:
-    found = as_diverse(CE, setting(1.0, diversity, 0.5, noise=2), "distinct_2", near=1.0)
+    found = as_diverse(CE, [setting(1.0, diversity, 0.5, noise=2)], "distinct_2", near=1.0)
     assert found is not None
     assert found.to_dict() == expected
     assert found.metrics == ["distinct_2", "slots", "nll"]
@@ -82,12 +82,22 @@ def test_of_two_places_the_one_near_the_reference_is_taken() -> None:
     """Diversity that falls again, as where hot samples break off at once."""
     folded = [*CE, setting(2.0, 0.3, 0.1, noise=5)]
     for near, between in ((1.0, [1.0, 1.5]), (2.0, [2.0, 1.5])):
-        found = as_diverse(folded, setting(1.0, 0.6, 0.5, noise=6), "distinct_2", near=near)
+        found = as_diverse(folded, [setting(1.0, 0.6, 0.5, noise=6)], "distinct_2", near=near)
         assert found is not None
         assert found.to_dict()["between"] == between
 
 
+def test_a_variant_beyond_all_of_ce_is_met_at_another_of_its_temperatures() -> None:
+    own = [setting(1.0, 0.9, 0.2, noise=8), setting(0.7, 0.6, 0.5, noise=9), setting(0.5, 0.1, 0.9, noise=10)]
+    found = as_diverse(CE, own, "distinct_2", near=1.0)
+    assert found is not None
+    assert (found.wanted.temperature, found.temperatures) == (0.7, (1.0, 1.5))
+    alone = as_diverse(CE, own[::2], "distinct_2", near=1.0)
+    assert alone is not None
+    assert (alone.wanted.temperature, alone.temperatures, alone.exact) == (1.0, (1.5,), False)
+
+
 def test_undefined_diversity_has_no_match() -> None:
     nowhere = setting(1.0, float("nan"), 0.5, noise=7)
-    assert as_diverse(CE, nowhere, "distinct_2", near=1.0) is None
-    assert as_diverse([nowhere], CE[0], "distinct_2", near=1.0) is None
+    assert as_diverse(CE, [nowhere], "distinct_2", near=1.0) is None
+    assert as_diverse([nowhere], CE[:1], "distinct_2", near=1.0) is None

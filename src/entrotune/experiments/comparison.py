@@ -175,15 +175,15 @@ def compare_settings(settings: Mapping[str, Sequence[SettingRecord]], config: Co
         if name in (UNTOUCHED, BASELINE):
             continue
         # A flatter distribution can be had from `ce` by its temperature: compare where it is as diverse.
-        matched = as_diverse(settings[BASELINE], chosen[name], config.diversity, near=at)
-        if matched is None or matched.temperatures == (at,):
+        matched = as_diverse(settings[BASELINE], settings[name], config.diversity, near=at)
+        if matched is None or matched.temperatures == (matched.wanted.temperature,):
             continue
         other = {"variant": BASELINE, **matched.to_dict()}
         found += [
-            _difference(metric, (name, chosen[name]), (BASELINE, matched.setting(metric)), config)
+            _difference(metric, (name, matched.wanted), (BASELINE, matched.setting(metric)), config)
             | {"b": other, "matched_on": config.diversity}
             for metric in dict.fromkeys((config.diversity, config.quality, *MATCHED))
-            if metric in chosen[name].columns and metric in matched.metrics
+            if metric in matched.wanted.columns and metric in matched.metrics
         ]
     return found
 

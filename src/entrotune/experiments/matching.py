@@ -20,6 +20,7 @@ class Matched:
         share: of `upper`, 0 to 1.
         wanted: the variant's setting.
         diversity: the measure in which they match.
+        exact: whether they are as diverse; else they are only the nearest.
     """
 
     lower: SettingRecord
@@ -27,6 +28,7 @@ class Matched:
     share: float
     wanted: SettingRecord
     diversity: str
+    exact: bool
 
     @property
     def temperatures(self) -> tuple[float, ...]:
@@ -72,32 +74,44 @@ class Matched:
 
 
 def as_diverse(
-    settings: Sequence[SettingRecord], wanted: SettingRecord, diversity: str, *, near: float
+    baseline: Sequence[SettingRecord], settings: Sequence[SettingRecord], diversity: str, *, near: float
 ) -> Matched | None:
-    """Where settings of one model are as diverse as `wanted`; None where diversity is undefined.
+    """Where the baseline is as diverse as a variant; None where diversity is undefined.
 
     Args:
-        settings: at several temperatures.
-        wanted: of another model.
+        baseline: at several temperatures.
+        settings: the variant's. That nearest to the reference temperature is matched, unless the baseline comes nowhere so
+            far, and another it does reach.
         diversity: the measure.
-        near: of several such places, that nearest to this temperature is taken. Where all settings are less diverse, or
-            all are more, it is the nearest setting.
+        near: the reference temperature.
     """
+    places = [
+        place
+        for wanted in sorted(settings, key=lambda one: abs(one.temperature - near))
+        if (place := _place(baseline, wanted, diversity, near)) is not None
+    ]
+    return next((place for place in places if place.exact), places[0] if places else None)
+
+
+def _place(baseline: Sequence[SettingRecord], wanted: SettingRecord, diversity: str, near: float) -> Matched | None:
+    """Of several places, that nearest to a temperature; the nearest setting where the baseline does not come so far."""
     target = _mean(wanted, diversity)
-    known = [(found, one) for one in settings if (found := _mean(one, diversity)) is not None]
+    known = [(found, one) for one in baseline if (found := _mean(one, diversity)) is not None]
     if target is None or not known:
         return None
     away = [(abs(found - target), abs(one.temperature - near)) for found, one in known]
     nearest = known[min(range(len(known)), key=away.__getitem__)][1]
-    places = [Matched(nearest, nearest, 0.0, wanted, diversity)]
-    if min(away)[0] > 0:
-        in_order = itertools.pairwise(sorted(known, key=lambda one: one[1].temperature))
-        by_diversity = [sorted(pair, key=lambda one: one[0]) for pair in in_order]
-        places = [
-            Matched(first, second, (target - low) / (high - low), wanted, diversity)
-            for (low, first), (high, second) in by_diversity
-            if low < target < high
-        ] or places
+    if min(away)[0] == 0:
+        return Matched(nearest, nearest, 0.0, wanted, diversity, exact=True)
+    in_order = itertools.pairwise(sorted(known, key=lambda one: one[1].temperature))
+    by_diversity = [sorted(pair, key=lambda one: one[0]) for pair in in_order]
+    places = [
+        Matched(first, second, (target - low) / (high - low), wanted, diversity, exact=True)
+        for (low, first), (high, second) in by_diversity
+        if low < target < high
+    ]
+    if not places:
+        return Matched(nearest, nearest, 0.0, wanted, diversity, exact=False)
     return min(places, key=lambda place: abs(np.mean(place.temperatures) - near))
 
 
