@@ -80,8 +80,8 @@ def as_diverse(
 
     Args:
         baseline: at several temperatures.
-        settings: the variant's. That nearest to the reference temperature is matched, unless the baseline comes nowhere so
-            far, and another it does reach.
+        settings: the variant's. That nearest to the reference temperature is matched; where the baseline comes
+            nowhere so far, the nearest that it does reach.
         diversity: the measure.
         near: the reference temperature.
     """
