@@ -122,3 +122,33 @@ def test_templates_that_cannot_be_enforced(asked: Any, options: tuple[str, ...],
     assert ended.code == 2
     assert message in ended.err
     assert not Path("out.settings.json").exists()
+
+
+def test_values_are_compared_with_those_of_another_file(asked: Any) -> None:
+    lines = [json.dumps({"fields": {"word": "same", "count": number % 2 + 1}}) for number in range(10)]
+    Path("base.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    ended = asked("--enforce", "--beside", "base.jsonl", prompt=("--fields", "words.yaml"))
+    assert ended.code == 0, ended.err
+    found = json.loads(Path("out.summary.json").read_text(encoding="utf-8"))["fields"]["beside"]
+    assert (found["file"], found["responses"], found["at"]) == ("base.jsonl", 10, 2)
+    assert len({line["fields"]["word"] for line in kept()}) == 5
+    assert found["ratios"]["word"]["value"] == pytest.approx(2.0)  # of 2, 2 differ here and 1 there
+    assert "among 2 responses of each" in " ".join(ended.out.split())
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "cannot be read"),
+        ('{"fields": {"word": "a", "count": 1}}\n', "expected at least 2"),
+        ('{"fields": {"word": "a"}}\n', "line 1: no count"),
+        ('{"text": "a"}\n', "line 1: no response with fields"),
+    ],
+)
+def test_a_file_that_cannot_be_compared_with_is_refused_first(asked: Any, content: str | None, told: str) -> None:
+    if content is not None:
+        Path("base.jsonl").write_text(content, encoding="utf-8")
+    ended = asked("--beside", "base.jsonl", prompt=("--fields", "words.yaml"))
+    assert ended.code == 2
+    assert told in ended.err
+    assert not Path("out.jsonl").exists()

@@ -22,6 +22,7 @@ from entrotune.decoding.grammar import Grammar
 from entrotune.experiments.generate_config import GenerateConfig
 from entrotune.experiments.generation.asks import read_asks
 from entrotune.experiments.generation.bench import bench
+from entrotune.experiments.generation.beside import compared, read_values
 from entrotune.experiments.generation.choosing import check_choosing, choose
 from entrotune.experiments.generation.limiting import limits_of, read_grammar, read_schema
 from entrotune.experiments.generation.output_file import OutputFile, beside
@@ -62,6 +63,7 @@ def generate(
     asks, prompt_rejects = read_asks(config, template)
     check_choosing(config, asks)
     grammar = read_grammar(config, template)
+    others = read_values(config.beside, template) if config.beside and template else []
     if dry_run:
         return _plan(config, asks, prompt_rejects)
     judging = Judging(
@@ -79,6 +81,8 @@ def generate(
     rejects = _ordered(file.rejects, wanted, asks)
     selected = choose(config, asks, kept)
     record = _record(config, asks, kept, rejects, prompt_rejects, template, time.perf_counter() - started)
+    if template is not None and config.beside:
+        record["fields"]["beside"] = compared(config.beside, template, [line["fields"] for line in kept], others)
     file.finish([row.id for row in asks], config.n, selected, record)
     if config.html:
         write_responses_page(config, asks, kept, len(rejects), *load(), progress)

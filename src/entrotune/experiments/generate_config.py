@@ -33,6 +33,8 @@ class GenerateConfig:
         overwrite: begin anew instead.
         fields: a template of named fields (YAML) that says what is asked and what an answer must hold.
         enforce: limit responses to answers that the template calls valid.
+        beside: responses written earlier by the same template, such as the base model's: how many times as many
+            different values there are here.
         prompting: `another` shows the answers given before and asks for another one, `verbalised` asks for several
             with their probabilities and draws one by them.
         candidates: responses to ask for at once with `verbalised`, or earlier answers to show with `another`.
@@ -72,6 +74,7 @@ class GenerateConfig:
     overwrite: bool = False
     fields: str | None = None
     enforce: bool = False
+    beside: str | None = None
     prompting: Prompting = "plain"
     candidates: int = 5
     rerank: Rerank | None = None
@@ -148,6 +151,7 @@ class GenerateConfig:
                 self.html and (self.bench or self.prompting != "plain")
             ),
             "enforce belongs to fields; give a template": self.enforce and not self.fields,
+            "beside belongs to fields; give a template": self.beside and not self.fields,
             "overwrite needs out": self.overwrite and self.out is None,
         }
         for message, is_wrong in wrong.items():

@@ -9,6 +9,7 @@ from entrotune.measures.entropy import count_entropy, evenness, expected_coverag
 from entrotune.measures.fronts import hypervolume, knee, pareto
 from entrotune.measures.metrics import METRICS, MetricInfo
 from entrotune.measures.numbers import Number, last_number
+from entrotune.measures.rarefaction import distinct_ratio, expected_distinct
 from entrotune.measures.reference_metrics import corpus_scores, reference_metrics, reference_signatures
 from entrotune.measures.repetition import compression_ratio, self_bleu
 from entrotune.measures.slots import parse_meaning, slots_of, slots_realised

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
+from entrotune.reports.numbers import read_estimate
 from entrotune.reports.samples import visible
 
 _SHOWN = 20
@@ -62,3 +63,12 @@ def _fields(record: Mapping[str, Any]) -> Iterator[Text]:
     for name, told in fields["fields"].items():
         commonest = ", ".join(f"{visible(value)} {count}" for value, count in told["commonest"])
         yield Text(f"  {name:<{width}}  {told['distinct']:>6,} different, {told['invalid']:,} invalid; {commonest}")
+    if other := fields.get("beside"):
+        yield Text(
+            f"times as many different values as {visible(other['file'])}, among {other['at']:,} responses of each:"
+        )
+        for name, ratio in other["ratios"].items():
+            shown = read_estimate(ratio)
+            if shown is not None:
+                interval = f" [{shown.interval_text}]" if shown.has_interval else ""
+                yield Text(f"  {name:<{width}}  {shown.value:>6.2f}{interval}")

@@ -1,0 +1,71 @@
+"""How many different values a number of answers holds, compared at equal numbers.
+
+Rarefaction: S. H. Hurlbert, *The Nonconcept of Species Diversity* (Ecology 52, 1971).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Sequence
+
+from scipy.special import gammaln
+
+from entrotune.measures.uncertainty import Estimate
+
+_Z = 1.959964
+
+
+def expected_distinct(values: Sequence[Hashable], size: int) -> float:
+    """Different values expected among `size` of the values, drawn without replacement.
+
+    Args:
+        size: at most the number of values.
+    """
+    return _expected(Counter(values), len(values), size)
+
+
+def distinct_ratio(values: Sequence[Hashable], others: Sequence[Hashable]) -> Estimate:
+    """How many times as many different values one sample has as another, both at half the smaller one's size.
+
+    The interval is a delete-one jackknife of the ratio's logarithm, 95%; at half the size the expectation is smooth,
+    which a count of all different values is not. No interval below eight values.
+
+    Args:
+        values: [N], those of the numerator.
+        others: [M].
+    """
+    smaller = min(len(values), len(others))
+    if smaller < 2:
+        return Estimate(math.nan, None, None, smaller)
+    size = smaller // 2
+    found = [_log_with_variance(sample, size) for sample in (values, others)]
+    log = found[0][0] - found[1][0]
+    if smaller < 8:
+        return Estimate(math.exp(log), None, None, smaller)
+    half = _Z * math.sqrt(found[0][1] + found[1][1])
+    return Estimate(math.exp(log), math.exp(log - half), math.exp(log + half), smaller)
+
+
+def _expected(counts: Counter[Hashable], total: int, size: int) -> float:
+    return sum(1 - _missed(total, count, size) for count in counts.values())
+
+
+def _missed(total: int, count: int, size: int) -> float:
+    """C(total − count, size) / C(total, size): the chance that none of `count` is among `size`."""
+    rest = total - count
+    if rest < size:
+        return 0.0
+    return math.exp(gammaln(rest + 1) - gammaln(rest - size + 1) - gammaln(total + 1) + gammaln(total - size + 1))
+
+
+def _log_with_variance(values: Sequence[Hashable], size: int) -> tuple[float, float]:
+    """The logarithm of the expectation and its jackknife variance; equal values leave equal samples when left out."""
+    counts, total = Counter(values), len(values)
+    left: list[tuple[float, int]] = []
+    for count, times in Counter(counts.values()).items():
+        others = Counter(counts)
+        value = next(value for value, own in counts.items() if own == count)
+        others[value] -= 1
+        left.append((math.log(_expected(+others, total - 1, size)), count * times))
+    mean = sum(log * weight for log, weight in left) / total
+    variance = (total - 1) / total * sum(weight * (log - mean) ** 2 for log, weight in left)
+    return math.log(_expected(counts, total, size)), variance
