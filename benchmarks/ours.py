@@ -11,8 +11,9 @@ from torch import Tensor
 
 from entrotune import Objective
 from entrotune.kernels import Reference, linear_objective
-from entrotune.kernels.chunks import STATISTICS, _accumulate
+from entrotune.kernels.chunks import STATISTICS
 from entrotune.kernels.plan import Head, Plan, Stream
+from entrotune.kernels.products import product
 from measuring import Way
 from problems import Inputs
 
@@ -131,7 +132,7 @@ def floor(
             if d_hidden is not None:
                 torch.mm(block, weight, out=d_hidden[part])
             if d_weight is not None:
-                _accumulate(d_weight, block.T, hidden[part], first=start == 0)
+                product(block.T, hidden[part], d_weight, add=start > 0)
 
     return call
 
