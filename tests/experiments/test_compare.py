@@ -192,13 +192,8 @@ def test_ce_is_also_met_where_it_is_as_diverse() -> None:
         assert entry["b"] == {"variant": "ce", "temperature": 1.3}
     assert matched[1]["difference"]["value"] == pytest.approx(-4.0)  # (1 + 10) - (2 + 13)
     between = found | {"gem(beta=0.7)": _settings({1.0: [0.4, 0.5, 0.4]}, 1.0)}  # 13/30, of 0.3 and 0.55
-    (entry,) = [entry for entry in compare_settings(between, config) if "matched_on" in entry]
-    share = (13 / 30 - 0.3) / 0.25
-    assert (entry["metric"], entry["b"]["between"]) == ("nll", [1.0, 1.3])
-    assert entry["b"]["share"] == pytest.approx(share, abs=1e-5)
-    assert entry["difference"]["value"] == pytest.approx((1 + 10) - (2 + 10 + 3 * share))
-    assert {entry["b"]["temperature"] for entry in entries if "matched_on" not in entry} == {1.0}
-
+    # Between two temperatures only measures of samples are compared, and here there are none but diversity.
+    assert not any("matched_on" in entry for entry in compare_settings(between, config))
     even = {temperature: [1.0, 1.0, 1.0] for temperature in (0.7, 1.0, 1.3)}
     saturated = {"base": _settings(even, 3.0), "ce": _settings(even, 2.0), "gem": _settings(even, 1.0)}
     # At the same temperature ce is as diverse as anywhere.

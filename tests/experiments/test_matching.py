@@ -10,6 +10,11 @@ PROMPTS = 200
 IDS = tuple(f"p{at}" for at in range(PROMPTS))
 
 
+def _tokens(temperature: float) -> np.ndarray:
+    """Of two prompts' samples: 8 in all at temperature 1, 16 at 1.5."""
+    return np.array([3.0, 5.0]) * (2.0 if temperature == 1.5 else 1.0)
+
+
 def setting(temperature: float, diversity: float, quality: float, *, noise: int, slope: float = 0.0) -> SettingRecord:
     """Diversity with noise over prompts, quality as given plus `slope` times that noise; NLL is the temperature."""
     away = 0.1 * np.random.default_rng(noise).standard_normal(PROMPTS)
@@ -17,6 +22,7 @@ def setting(temperature: float, diversity: float, quality: float, *, noise: int,
         "distinct_2": Column(IDS, diversity + away - away.mean()),
         "slots": Column(IDS, quality + slope * (away - away.mean())),
         "nll": Column(("a", "b"), np.array([3.0, 5.0]) * temperature, np.array([3.0, 5.0])),
+        "base_nll": Column(("a", "b"), _tokens(temperature) * temperature, _tokens(temperature)),
     }
     return SettingRecord(temperature=temperature, samples_per_prompt=8, columns=columns, samples=())
 
@@ -33,13 +39,14 @@ def test_between_two_temperatures_diversity_is_equal_and_the_rest_on_the_line() 
     found = as_diverse(CE, [own], "distinct_2", near=1.0)
     assert found is not None
     assert found.to_dict() == {"temperature": None, "between": [1.0, 1.5], "share": 0.25}
-    assert found.metrics == ["slots", "nll"]
+    assert found.metrics == ["slots", "base_nll"]
     slots = found.setting("slots").columns["slots"]
     assert slots.values.mean() == pytest.approx(0.75 * 0.7 + 0.25 * 0.3)
     # Here quality follows diversity in every prompt: nothing is left of the noise, so the interval is a point.
     gap = own.columns["slots"].minus(slots, seed=0)
     assert (gap.value, gap.low, gap.high) == pytest.approx((0.05, 0.05, 0.05))
-    assert found.setting("nll").columns["nll"].estimate(seed=0).value == pytest.approx(0.75 * 1.0 + 0.25 * 1.5)
+    mixed = found.setting("base_nll").columns["base_nll"].estimate(seed=0)
+    assert mixed.value == pytest.approx((0.75 * 8 * 1.0 + 0.25 * 16 * 1.5) / (0.75 * 8 + 0.25 * 16))
 
 
 def test_the_interval_includes_that_the_share_is_estimated() -> None:
@@ -75,7 +82,7 @@ def test_beyond_what_ce_reaches_or_exactly_there_it_is_one_temperature(
     found = as_diverse(CE, [setting(1.0, diversity, 0.5, noise=2)], "distinct_2", near=1.0)
     assert found is not None
     assert found.to_dict() == expected
-    assert found.metrics == ["distinct_2", "slots", "nll"]
+    assert found.metrics == ["distinct_2", "slots", "nll", "base_nll"]
 
 
 def test_of_two_places_the_one_near_the_reference_is_taken() -> None:

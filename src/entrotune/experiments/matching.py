@@ -37,9 +37,12 @@ class Matched:
 
     @property
     def metrics(self) -> list[str]:
-        """Measures that both settings have; the diversity itself only where it is not matched exactly."""
+        """Measures that both settings have; between two temperatures those of samples, without the diversity.
+
+        The NLL of a temperature between lies below the mean of the two, so a mean would be unfair to the baseline.
+        """
         both = [name for name in self.lower.columns if name in self.upper.columns]
-        return both if len(self.temperatures) == 1 else [name for name in both if name != self.diversity]
+        return both if len(self.temperatures) == 1 else [n for n in both if n not in (self.diversity, "nll")]
 
     def to_dict(self) -> dict[str, Any]:
         """The setting as it stands in a comparison."""
