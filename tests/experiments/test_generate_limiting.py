@@ -125,7 +125,9 @@ def test_templates_that_cannot_be_enforced(asked: Any, options: tuple[str, ...],
 
 
 def test_values_are_compared_with_those_of_another_file(asked: Any) -> None:
-    lines = [json.dumps({"fields": {"word": "same", "count": number % 2 + 1}}) for number in range(10)]
+    ends = "within\u2028a\x85text"
+    rows = [{"text": ends, "fields": {"word": "same", "count": number % 2 + 1}} for number in range(10)]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     Path("base.jsonl").write_text("\n".join(lines), encoding="utf-8")
     ended = asked("--enforce", "--beside", "base.jsonl", prompt=("--fields", "words.yaml"))
     assert ended.code == 0, ended.err

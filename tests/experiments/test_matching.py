@@ -1,5 +1,7 @@
 """`ce` between two temperatures, where it is as diverse as a variant."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,17 @@ def test_between_two_temperatures_diversity_is_equal_and_the_rest_on_the_line() 
     assert (gap.value, gap.low, gap.high) == pytest.approx((0.05, 0.05, 0.05))
     mixed = found.setting("base_nll").columns["base_nll"].estimate(seed=0)
     assert mixed.value == pytest.approx((0.75 * 8 * 1.0 + 0.25 * 16 * 1.5) / (0.75 * 8 + 0.25 * 16))
+
+
+def test_prompts_without_diversity_move_nothing() -> None:
+    own = setting(1.0, 0.5, 0.65, noise=4, slope=-1)
+    diversity = own.columns["distinct_2"]
+    gaps = np.where(np.arange(PROMPTS) < 40, np.nan, diversity.values)
+    own = replace(own, columns={**own.columns, "distinct_2": replace(diversity, values=gaps)})
+    found = as_diverse(CE, [own], "distinct_2", near=1.0)
+    assert found is not None
+    slots = found.setting("slots").columns["slots"].values
+    assert slots.mean() == pytest.approx((1 - found.share) * 0.7 + found.share * 0.3)
 
 
 def test_the_interval_includes_that_the_share_is_estimated() -> None:

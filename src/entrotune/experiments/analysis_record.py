@@ -81,6 +81,7 @@ def models_record(
 def correctness_record(
     read: Scores,
     values: Mapping[str, Any],
+    *,
     column: str,
     source: str | None,
     answered: Answered | None,

@@ -140,7 +140,9 @@ def analyze_correctness(
             answered = None
             values = read_label_column(read, str(label))
     column = label if label is not None else "the answers"
-    record = records.correctness_record(read, values, column, source, answered, title, seed)
+    record = records.correctness_record(
+        read, values, column=column, source=source, answered=answered, title=title, seed=seed
+    )
     if dry_run:
         return {"kind": "plan", "scores": records.counts_of(read), "data": record["data"]}
     if answered is not None:

@@ -75,7 +75,7 @@ def generate(
     if file.path is not None and prompt_rejects:
         write_rejects(beside(file.path, "prompt-rejects.jsonl"), prompt_rejects)
     load = functools.cache(lambda: load_model(config.model, dtype=config.dtype, device=config.device))
-    _write(config, asks, load, file, judging, grammar, progress, on_text)
+    _write(config, asks, load, file, judging, grammar=grammar, progress=progress, on_text=on_text)
     wanted = {(row.id, index) for row in asks for index in range(config.n)}
     kept = _ordered(file.lines, wanted, asks)
     rejects = _ordered(file.rejects, wanted, asks)
@@ -95,6 +95,7 @@ def _write(
     load: Callable[[], tuple[Any, Any]],
     file: OutputFile,
     judging: Judging,
+    *,
     grammar: Grammar | None,
     progress: Progress | None,
     on_text: Callable[[str], None] | None,

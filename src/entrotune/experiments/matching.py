@@ -72,7 +72,8 @@ class Matched:
         if low.ids != lower.ids:
             return Column(lower.ids, values)
         away = own.values - (1 - self.share) * low.values - self.share * high.values
-        slope = np.nanmean(upper.values - lower.values) / np.nanmean(high.values - low.values)
+        away -= np.nanmean(away)  # already 0 where diversity is defined for all prompts
+        slope = np.nanmean(upper.values - lower.values) / (np.nanmean(high.values) - np.nanmean(low.values))
         return Column(lower.ids, values + slope * np.nan_to_num(away))
 
 

@@ -5,13 +5,12 @@ Rarefaction: S. H. Hurlbert, *The Nonconcept of Species Diversity* (Ecology 52, 
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Sequence
-
-from scipy.special import gammaln
+from collections.abc import Hashable, Iterable, Sequence
+from statistics import NormalDist
 
 from entrotune.measures.uncertainty import Estimate
 
-_Z = 1.959964
+_Z = NormalDist().inv_cdf(0.975)
 
 
 def expected_distinct(values: Sequence[Hashable], size: int) -> float:
@@ -20,7 +19,7 @@ def expected_distinct(values: Sequence[Hashable], size: int) -> float:
     Args:
         size: at most the number of values.
     """
-    return _expected(Counter(values), len(values), size)
+    return _expected(Counter(values).values(), len(values), size)
 
 
 def distinct_ratio(values: Sequence[Hashable], others: Sequence[Hashable]) -> Estimate:
@@ -45,27 +44,32 @@ def distinct_ratio(values: Sequence[Hashable], others: Sequence[Hashable]) -> Es
     return Estimate(math.exp(log), math.exp(log - half), math.exp(log + half), smaller)
 
 
-def _expected(counts: Counter[Hashable], total: int, size: int) -> float:
-    return sum(1 - _missed(total, count, size) for count in counts.values())
+def _expected(counts: Iterable[int], total: int, size: int) -> float:
+    return sum(_present(total, count, size) for count in counts)
 
 
-def _missed(total: int, count: int, size: int) -> float:
-    """C(total − count, size) / C(total, size): the chance that none of `count` is among `size`."""
+def _present(total: int, count: int, size: int) -> float:
+    """1 − C(total − count, size) / C(total, size): the chance that one of `count` is among `size`."""
     rest = total - count
     if rest < size:
-        return 0.0
-    return math.exp(gammaln(rest + 1) - gammaln(rest - size + 1) - gammaln(total + 1) + gammaln(total - size + 1))
+        return 1.0
+    ways = (
+        math.lgamma(rest + 1),
+        -math.lgamma(rest - size + 1),
+        -math.lgamma(total + 1),
+        math.lgamma(total - size + 1),
+    )
+    return 1 - math.exp(sum(ways))
 
 
 def _log_with_variance(values: Sequence[Hashable], size: int) -> tuple[float, float]:
     """The logarithm of the expectation and its jackknife variance; equal values leave equal samples when left out."""
-    counts, total = Counter(values), len(values)
-    left: list[tuple[float, int]] = []
-    for count, times in Counter(counts.values()).items():
-        others = Counter(counts)
-        value = next(value for value, own in counts.items() if own == count)
-        others[value] -= 1
-        left.append((math.log(_expected(+others, total - 1, size)), count * times))
+    counts, total = list(Counter(values).values()), len(values)
+    without = _expected(counts, total - 1, size)
+    left = [  # one of the values that are there `count` times is missing, for each of `count * times` answers
+        (math.log(without - _present(total - 1, count, size) + _present(total - 1, count - 1, size)), count * times)
+        for count, times in Counter(counts).items()
+    ]
     mean = sum(log * weight for log, weight in left) / total
     variance = (total - 1) / total * sum(weight * (log - mean) ** 2 for log, weight in left)
     return math.log(_expected(counts, total, size)), variance

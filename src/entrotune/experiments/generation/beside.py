@@ -21,10 +21,10 @@ def read_values(path: str, template: Template) -> list[Values]:
     names = {field.name for field in template.fields}
     found: list[Values] = []
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"beside: {path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
-    for number, line in enumerate(text.splitlines(), start=1):
+        lines = Path(path).read_bytes().splitlines()  # of bytes: a text may hold other line ends
+    except OSError as error:
+        raise UserError(f"beside: {path} cannot be read: {error.strerror}") from None
+    for number, line in enumerate(lines, start=1):
         try:
             values = json.loads(line)["fields"]
             missing = names - values.keys()
