@@ -170,6 +170,38 @@ def test_studies_over_groups(base: Path, tmp_path: Path, kind: str, capsys: pyte
     assert "pets" in (tmp_path / "again.html").read_text(encoding="utf-8")
 
 
+def test_a_study_with_several_seeds(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sets = str(sets_in(tmp_path / "sets"))
+    options = {"targets": [sets], "passes": 2, "samples": 0, "retention": "chitchat:pairs", "retention_rows": 3}
+    study = tmp_path / "study"
+    config = recipe(base, study, leave_one_out=True, seeds=[3, 4], **options)
+    record = diffuse(config, progress=False)
+    assert record["seeds"] == [3, 4]
+    assert [(one["group"], one["seed"]) for one in record["runs"]] == [
+        ("pets", 3), ("tools", 3), ("pets", 4), ("tools", 4)
+    ]  # fmt: skip
+    pets = record["groups"][0]
+    assert (pets["group"], pets["sets"]) == ("pets", 3)  # one of the two sets has two prefixes
+    runs = [json.loads((study / "pets" / f"seed-{seed}" / "evaluation.json").read_text()) for seed in (3, 4)]
+    for name in ("valid_mass", "evenness", "kl"):
+        means = [
+            sum(run["after"][one["label"]][name] for one in run["sets"] if one["group"] == "pets") / 3 for run in runs
+        ]
+        found = pets["after"][name]
+        assert found["value"] == pytest.approx(sum(means) / 2)
+        # Student's t at one degree of freedom; the deviation of two values is half their distance times √2.
+        assert found["high"] - found["value"] == pytest.approx(12.7062 * abs(means[0] - means[1]) / 2, rel=1e-4)
+    assert runs[0]["before"] == runs[1]["before"]  # the untouched model has no seed
+    kl = pets["retention"]["kl_to_base"]
+    assert kl["value"] == pytest.approx(sum(run["retention"]["after"]["kl_to_base"]["value"] for run in runs) / 2)
+    assert pets["retention"]["kl_to_base"]["n"] == 2
+    (study / "again.yaml").write_text(yaml.safe_dump(config.replace(resume=True).to_dict()))
+    # One of the runs alone is what that seed gives.
+    alone = diffuse(recipe(base, tmp_path / "alone", leave_out=["pets"], seed=4, **options), progress=False)
+    assert alone["after"]["tools/a"]["log_probs"] == pytest.approx(runs[1]["after"]["tools/a"]["log_probs"])
+    assert "(see seeds" in command_here(capsys, "diffuse", "--config", str(study / "again.yaml"), "--seeds", "[3]").err
+
+
 def test_many_targets_in_parts_give_the_same_run(base: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"targets": ["mimesis:days", "range(100,160)"], "passes": 3, "samples": 0}
     one, other = (
@@ -257,6 +289,8 @@ def test_the_command_prints_a_table(base: Path, tmp_path: Path, capsys: pytest.C
         (["--targets", "twice.txt", "--request", "?"], "'a' (line 1, 3)"),
         (["--targets", "range(1,10)", "--eos", "false"], "'1' begins '10'"),
         (["--targets", "range(1,3)", "--leave_one_out"], "there is one group"),
+        (["--targets", "range(1,3)", "--seeds", "[1]"], "seeds are for leave_one_out"),
+        (["--targets", "range(1,3)", "--leave_one_in", "--seeds", "[1, 1]"], "seeds must be one or more different"),
         (["--targets", "range(1,3)", "--leave_out", "x"], "leave_out names 'x'"),
         (["--targets", "range(1,3)", "--hold_out_targets", "0.01"], "leaves none on one side"),
         (["--targets", "range(1,3)", "--hold_out_targets", "2"], "hold_out_targets must be a share"),

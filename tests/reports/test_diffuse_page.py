@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from entrotune.errors import UserError
-from entrotune.reports import diffuse_sentences, diffuse_table, write_diffuse_report, write_report
+from entrotune.reports import diffuse_sentences, diffuse_table, group_table, write_diffuse_report, write_report
 from reports.pages_read import Page
 
 
@@ -122,6 +122,36 @@ def test_table(record: dict[str, Any]) -> None:
     assert "…" not in shown
     for told in ("coins", "dice (left out)", "→ 0.938", "→ 0.531"):
         assert told in shown
+
+
+def test_groups_of_a_study(record: dict[str, Any], tmp_path: Path) -> None:
+    assert group_table(record) is None
+    estimate = {"value": 0.25, "low": 0.125, "high": 0.375, "n": 3}
+    one = {
+        "group": "<b>chance</b>",
+        "sets": 2,
+        "before": {"valid_mass": 0.5, "evenness": 0.75, "kl": 4.0},
+        "after": {"valid_mass": estimate, "evenness": {"value": 0.875, "low": None, "high": None, "n": 1}},
+        "retention": {"kl_to_base": estimate},
+    }
+    study = {**record, "study": "leave-one-out", "seeds": [0, 1, 2], "groups": [one]}
+    page = page_of(study, tmp_path / "report.html")
+    assert not page.misnested
+    told = (
+        "before → after; 95% intervals over 3 seeds.",
+        "Group Sets Valid mass Evenness KL(w‖P) KL from the base",
+        "<b>chance</b> 2 0.500 → 0.250 0.125 to 0.375 0.750 → 0.875 4.000 → – 0.250 0.125 to 0.375",
+    )
+    for words in told:
+        assert words in page.words
+    console = Console(file=io.StringIO(), width=110)
+    console.print(group_table(study))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in shown
+    for words in ("left out", "<b>chance</b>", "0.500 → 0.250", "0.125 to 0.375"):
+        assert words in shown
+    single = page_of({**study, "study": "leave-one-in", "seeds": [0]}, tmp_path / "report.html")
+    assert "not trained on, before → after; one seed; 95% intervals over chats." in single.words
 
 
 def test_a_record_with_little_in_it(tmp_path: Path) -> None:

@@ -1,16 +1,15 @@
 """Finished runs → the record of a study, with intervals over seeds and over validation rows."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
 from entrotune import provenance
 from entrotune.evaluation import RowScore
 from entrotune.experiments.curriculum_config import CONTROL, CurriculumConfig
+from entrotune.experiments.seeds import t_interval
 from entrotune.measures import paired_ratio_difference
 from entrotune.training import RunFolder
 
@@ -46,15 +45,6 @@ class TrainedRun:
     def curve(self) -> dict[int, float]:
         """Validation NLL by step."""
         return {row["step"]: row["nll"] for row in self.folder.read_metrics() if row["split"] == "validation"}
-
-
-def t_interval(values: Sequence[float], *, level: float = 0.95) -> dict[str, Any]:
-    """Mean with Student's t interval; no interval for one value."""
-    n, mean = len(values), float(np.mean(values))
-    if n < 2:
-        return {"value": mean, "low": None, "high": None, "n": n}
-    arm = float(stdtrit(n - 1, (1 + level) / 2)) * float(np.std(values, ddof=1)) / math.sqrt(n)
-    return {"value": mean, "low": mean - arm, "high": mean + arm, "n": n}
 
 
 def study_record(

@@ -1,15 +1,20 @@
 """What a run towards target distributions found → `evaluation.json`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from entrotune import provenance
 from entrotune.data.targets import EncodedTargets
 from entrotune.evaluation.distribution import exact_parts
 from entrotune.experiments.diffuse_sets import DiffuseSets
+from entrotune.experiments.seeds import t_interval
 from entrotune.training.distribution import DiffuseConfig, Progressed
 
 SCHEMA_VERSION = 1
+OVER_SETS = ("entropy", "evenness", "valid_mass", "kl", "kl_renormalised")
 CONVENTIONS = {
     "P": "probability that the model, asked the request, writes exactly the target's tokens, its end mark included "
     "where outputs end; other tokens that spell the same text do not count",
@@ -19,6 +24,7 @@ CONVENTIONS = {
     "sampled": "temperature 1, no truncation; entropy of the texts, with the bias corrected after Miller and Madow",
     "retention": "NLL, entropy, KL(base ‖ tuned) and top-1 agreement a supervised token of ordinary chats; intervals "
     "are 95% bootstrap over rows",
+    "groups": "means over the sets that a run did not train on; 95% intervals over seeds, Student's t",
 }
 
 
@@ -59,44 +65,80 @@ def run_record(
     }
 
 
-def study_record(config: DiffuseConfig, records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class StudyRun:
+    """One run of a study: the group that it leaves out, or alone trains on; its seed and record."""
+
+    group: str
+    seed: int
+    record: Mapping[str, Any]
+
+    @property
+    def measured(self) -> list[Mapping[str, Any]]:
+        """The sets that were not trained on."""
+        return [one for one in self.record["sets"] if not one["trained"]]
+
+
+def study_record(config: DiffuseConfig, runs: Sequence[StudyRun]) -> dict[str, Any]:
     """The record of a study: what was not trained on in each group's run, before and after.
 
-    Args:
-        records: group → the record of its run.
+    Each set's measures are those of the first seed; `groups` has the means over sets of all seeds.
     """
     kind = "leave-one-out" if config.leave_one_out else "leave-one-in"
     described: list[dict[str, Any]] = []
     before, after = {}, {}
-    for group, record in records.items():
-        for one in record["sets"]:
-            if one["trained"]:
-                continue
-            label = one["label"] if config.leave_one_out else f"{one['label']} after {group}"
-            described.append({**one, "label": label, "run": group})
-            before[label], after[label] = record["before"][one["label"]], record["after"][one["label"]]
-    first = next(iter(records.values()))
+    groups = list(dict.fromkeys(run.group for run in runs))
+    first = runs[0].record
+    for run in runs:
+        if run.seed != runs[0].seed:
+            continue
+        for one in run.measured:
+            label = one["label"] if config.leave_one_out else f"{one['label']} after {run.group}"
+            described.append({**one, "label": label, "run": run.group})
+            before[label], after[label] = run.record["before"][one["label"]], run.record["after"][one["label"]]
     return {
         **_header(config, first["device"]),
-        "title": f"Target distributions, {kind} over {len(records)} groups",
+        "seeds": list(dict.fromkeys(run.seed for run in runs)),
+        "title": f"Target distributions, {kind} over {len(groups)} groups",
         "study": kind,
-        "seconds": {"total": round(sum(record["seconds"]["total"] for record in records.values()), 1)},
+        "seconds": {"total": round(sum(run.record["seconds"]["total"] for run in runs), 1)},
         "model": first["model"],
         "data": first["data"],
         "sets": described,
         "before": before,
         "after": after,
+        "groups": [_over_seeds([run for run in runs if run.group == group]) for group in groups],
         "runs": [
             {
-                "group": group,
-                "trained_groups": sorted({one["group"] for one in record["sets"] if one["trained"]}),
-                "out": record["recipe"]["out"],
-                "training": {key: value for key, value in record["training"].items() if key != "curve"},
-                "retention": record["retention"],
+                "group": run.group,
+                "seed": run.seed,
+                "trained_groups": sorted({one["group"] for one in run.record["sets"] if one["trained"]}),
+                "out": run.record["recipe"]["out"],
+                "training": {key: value for key, value in run.record["training"].items() if key != "curve"},
+                "retention": run.record["retention"],
             }
-            for group, record in records.items()
+            for run in runs
         ],
     }
+
+
+def _over_seeds(runs: Sequence[StudyRun]) -> dict[str, Any]:
+    """The runs of one group: means over the sets that were not trained on, and over seeds."""
+    kept = [run.record["retention"]["after"] for run in runs]
+    return {
+        "group": runs[0].group,
+        "sets": len(runs[0].measured),
+        "before": {name: _mean_over_sets(runs[0], "before", name) for name in OVER_SETS},
+        "after": {name: t_interval([_mean_over_sets(run, "after", name) for run in runs]) for name in OVER_SETS},
+        "retention": {
+            name: t_interval([one[name]["value"] for one in kept]) if len(runs) > 1 else entry
+            for name, entry in kept[0].items()
+        },
+    }
+
+
+def _mean_over_sets(run: StudyRun, side: str, name: str) -> float:
+    return float(np.mean([run.record[side][one["label"]][name] for one in run.measured]))
 
 
 def _header(config: DiffuseConfig, device: str) -> dict[str, Any]:

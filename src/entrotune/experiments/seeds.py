@@ -1,9 +1,12 @@
 """What was measured with several seeds as one record."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 
 from entrotune.evaluation import Column, SettingRecord
 
@@ -27,3 +30,12 @@ def _mean(name: str, records: Sequence[SettingRecord]) -> Column:
     average = np.where(defined > 0, np.nansum(values, axis=0) / np.maximum(defined, 1), np.nan)
     weights = [column.weights for column in columns if column.weights is not None]
     return Column(columns[0].ids, average, np.mean(np.array(weights, dtype=np.float64), axis=0) if weights else None)
+
+
+def t_interval(values: Sequence[float], *, level: float = 0.95) -> dict[str, Any]:
+    """Mean with Student's t interval; no interval for one value."""
+    n, mean = len(values), float(np.mean(values))
+    if n < 2:
+        return {"value": mean, "low": None, "high": None, "n": n}
+    arm = float(stdtrit(n - 1, (1 + level) / 2)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return {"value": mean, "low": mean - arm, "high": mean + arm, "n": n}

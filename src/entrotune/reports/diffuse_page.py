@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from entrotune.errors import UserError
+from entrotune.reports.diffuse_groups import read_groups
 from entrotune.reports.figures import Figure, plain
 from entrotune.reports.numbers import MISSING, format_number, read_estimate, read_number
 from entrotune.reports.palette import SeriesStyle, series_style
@@ -81,6 +82,7 @@ def write_diffuse_report(record: Mapping[str, Any], path: str | Path) -> None:
         views=[_view(at, one, record) for at, one in enumerate(record["sets"])],
         figures=figures,
         sentences=diffuse_sentences(record),
+        groups=read_groups(record),
         retention=_retention(record),
         measures=[label for _, label in MEASURES],
     )

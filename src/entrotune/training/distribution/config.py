@@ -26,6 +26,7 @@ class DiffuseConfig:
         leave_out: groups or sets that are not trained on, only measured.
         leave_one_out: for each group, train on the others and measure it.
         leave_one_in: for each group, train on it alone and measure the others.
+        seeds: of leave_one_out or leave_one_in: each group's run is made once with each; by default `seed` alone.
         model: a hub id, a folder, a GGUF file, a run folder, or the embedded smollm2-135m.
         method: lora trains a small adapter, full trains every weight.
         out: the run folder to make.
@@ -63,6 +64,7 @@ class DiffuseConfig:
     leave_out: list[str] = dataclasses.field(default_factory=list)
     leave_one_out: bool = False
     leave_one_in: bool = False
+    seeds: list[int] | None = None
 
     model: str = "smollm2-135m"
     method: Literal["lora", "full"] = "lora"
@@ -103,10 +105,15 @@ class DiffuseConfig:
             raise UserError("resume and overwrite contradict each other; give one")
         if self.leave_one_out and self.leave_one_in:
             raise UserError("leave_one_out and leave_one_in are two studies; give one, and the other another folder")
-        if self.leave_out and (self.leave_one_out or self.leave_one_in):
+        if self.leave_out and self.is_study:
             raise UserError(
                 "leave_out names what one run leaves out, a study goes through all groups; give one of them"
             )
+
+    @property
+    def is_study(self) -> bool:
+        """Whether there is a run for each group."""
+        return self.leave_one_out or self.leave_one_in
 
     def _check_choices(self) -> None:
         for name in ("fix", "conflicts", "method", "precision"):
@@ -116,8 +123,9 @@ class DiffuseConfig:
                 raise UserError(f"{name} is {value!r}; expected {' or '.join(choices)}")
 
     def _check_counts(self) -> None:
-        if not _is_count(self.seed, least=0) or self.seed >= 2**32:
+        if not _is_seed(self.seed):
             raise UserError(f"seed must be a whole number from 0 to 2**32 - 1, not {self.seed!r}")
+        self._check_seeds()
         least_one = ("passes", "sets_per_step", "lora_rank", "lora_alpha", "rows_per_part", "save_every")
         for name in (*least_one, "keep_checkpoints", "retention_rows"):
             if not _is_count(getattr(self, name)):
@@ -127,6 +135,17 @@ class DiffuseConfig:
         if self.choices_limit is not None and not _is_count(self.choices_limit):
             raise UserError(
                 f"choices_limit must be a whole number of at least 1 or nothing, not {self.choices_limit!r}"
+            )
+
+    def _check_seeds(self) -> None:
+        if self.seeds is None:
+            return
+        if not self.is_study:
+            raise UserError("seeds are for leave_one_out and leave_one_in; give one run its seed with seed")
+        known = isinstance(self.seeds, list) and all(_is_seed(seed) for seed in self.seeds)
+        if not known or not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise UserError(
+                f"seeds must be one or more different whole numbers from 0 to 2**32 - 1, not {self.seeds!r}"
             )
 
     def _check_numbers(self) -> None:
@@ -152,6 +171,10 @@ class DiffuseConfig:
 
 def _is_count(value: Any, *, least: int = 1) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_seed(value: Any) -> bool:
+    return _is_count(value, least=0) and value < 2**32
 
 
 def _is_number(value: Any) -> bool:
