@@ -154,3 +154,38 @@ def test_a_file_that_cannot_be_compared_with_is_refused_first(asked: Any, conten
     assert ended.code == 2
     assert told in ended.err
     assert not Path("out.jsonl").exists()
+
+
+def test_every_response_has_the_words(asked: Any) -> None:
+    forced = ("--strategy", "beam(beams=6)", "--max_new_tokens", "12", "-n", "1", "--html", "page.html")
+    assert asked("--force_words", "cat", "ox", *forced).code == 0
+    (line,) = kept()
+    assert re.search(r"\bcat\b", line["text"])
+    assert re.search(r"\box\b", line["text"])
+    assert "“cat”, “ox”" in Path("page.html").read_text(encoding="utf-8")
+    assert "was made with force_words ['cat', 'ox'], not ['cat']" in asked("--force_words", "cat", *forced).err
+
+
+def test_responses_without_room_for_the_words_are_rejected(asked: Any) -> None:
+    forced = ("--strategy", "beam(beams=6)", "--max_new_tokens", "2", "-n", "1")
+    ended = asked("--force_words", "cat", "a", *forced)
+    rejects = [json.loads(line) for line in Path("out.rejects.jsonl").read_bytes().splitlines()]
+    assert rejects[0]["reason"] == "force_words: 'cat' missing"
+    assert rejects[0]["missing"] == ["cat"]
+    assert "force_words" in ended.out + ended.err
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--force_words", "a"), "force_words needs a beam search, not sample; give strategy beam(beams=8)"),
+        (("--force_words", "a", "a", "--strategy", "beam"), "force_words has 'a' twice"),
+        (("--force_words", "a", "--choices", "b", "c", "--strategy", "beam"), "force_words and choices exclude"),
+        (("--force_words", "a", "--strategy", "diverse_beam"), "not diverse_beam("),
+    ],
+)
+def test_words_that_cannot_be_forced(asked: Any, options: tuple[str, ...], told: str) -> None:
+    ended = asked(*options)
+    assert ended.code == 2
+    assert told in ended.err
+    assert not Path("out.jsonl").exists()

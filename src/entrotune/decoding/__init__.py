@@ -3,6 +3,7 @@
 from entrotune.decoding.batch import end_tokens, left_padded, nothing_inherited, until_end
 from entrotune.decoding.draw import Response, Stream, draw, stream
 from entrotune.decoding.entropy import at_entropy, entropy_of
+from entrotune.decoding.forced_words import ForcedWords
 from entrotune.decoding.grammar import Grammar
 from entrotune.decoding.part import PARTS, Part
 from entrotune.decoding.processors import (
@@ -20,6 +21,7 @@ __all__ = [
     "AnnealedTemperature",
     "EntropySwitch",
     "EntropyTemperature",
+    "ForcedWords",
     "Grammar",
     "LikeliestOnly",
     "Part",

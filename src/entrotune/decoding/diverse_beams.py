@@ -9,59 +9,36 @@ B: prompts, G: groups, W: beams of a group, V: vocabulary.
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Cache
 
-from entrotune.decoding.entropy import wide
+from entrotune.decoding.beam_loop import BeamLoop
 
 
-class DiverseBeamsLoop:
-    """For `generate(custom_generate=..., num_beams=beams)`; a group stops and ranks as transformers' beams do."""
+class DiverseBeamsLoop(BeamLoop[list["_Group"]]):
+    """A group stops and ranks as transformers' beams do.
+
+    Of each prompt's responses the best of every group come first, then the second best, and so on.
+    """
 
     def __init__(self, *, beams: int, groups: int, diversity: float, length_penalty: float) -> None:
         self._groups, self._width = groups, beams // groups
         self._diversity, self._length_penalty = diversity, length_penalty
 
-    @torch.no_grad()
-    def __call__(
-        self,
-        model: Any,
-        input_ids: Tensor,
-        logits_processor: Any,
-        stopping_criteria: Any,
-        generation_config: Any,
-        **model_kwargs: Any,
-    ) -> Tensor:
-        """Prompts, each repeated `beams` times, [B·G·W, T], to as many responses, padded on the right.
-
-        Of each prompt's responses the best of every group come first, then the second best, and so on.
-        """
-        ends = frozenset(generation_config.eos_token_id)
-        new = generation_config.max_length - input_ids.shape[1]
-        boards = [
-            [_Group(self._width, ends, self._length_penalty, new) for _ in range(self._groups)]
-            for _ in range(len(input_ids) // (self._groups * self._width))
+    def boards(self, rows: int, ends: frozenset[int], most: int) -> list[list["_Group"]]:
+        """The groups of each prompt."""
+        return [
+            [_Group(self._width, ends, self._length_penalty, most) for _ in range(self._groups)]
+            for _ in range(rows // (self._groups * self._width))
         ]
-        ids, first = input_ids, True
-        while any(group.open for board in boards for group in board):
-            advance = {"is_first_iteration": True} if first else {"next_sequence_length": 1}
-            inputs = model.prepare_inputs_for_generation(ids, **advance, **model_kwargs)
-            outputs = model(**inputs, return_dict=True)
-            model_kwargs = model._update_model_kwargs_for_generation(outputs, model_kwargs)
-            scores = logits_processor(ids, torch.log_softmax(wide(outputs.logits[:, -1]), dim=-1))
-            parents, tokens = self._step(scores, boards, generation_config.pad_token_id)
-            ids = torch.cat([ids[parents], tokens[:, None]], dim=-1)
-            for value in model_kwargs.values():
-                if isinstance(value, Cache):
-                    value.reorder_cache(parents)  # type: ignore[arg-type]
-            first = False
-        return self._gathered(input_ids, boards, generation_config.pad_token_id)
 
-    def _step(self, scores: Tensor, boards: Sequence[Sequence["_Group"]], pad: int) -> tuple[Tensor, Tensor]:
-        """One step of every group: for each of all beams, which beam it goes on from and with which token."""
+    def is_open(self, board: list["_Group"]) -> bool:
+        """Whether a group goes on."""
+        return any(group.open for group in board)
+
+    def step(self, scores: Tensor, boards: Sequence[list["_Group"]], pad: int) -> tuple[Tensor, Tensor]:
+        """One step of every group."""
         scores_BGWV = scores.unflatten(0, (len(boards), self._groups, self._width))
         taken_BV = torch.zeros_like(scores_BGWV[:, 0, 0])
         parents = torch.zeros(scores_BGWV.shape[:3], dtype=torch.long)
@@ -80,12 +57,9 @@ class DiverseBeamsLoop:
         starts = torch.arange(parents[..., 0].numel()).view(len(boards), self._groups, 1) * self._width
         return (starts + parents).flatten().to(scores.device), tokens.flatten().to(scores.device)
 
-    def _gathered(self, prompts: Tensor, boards: Sequence[Sequence["_Group"]], pad: int) -> Tensor:
-        ranks = [(g, rank) for rank in range(self._width) for g in range(self._groups)]
-        rows = [board[g].best(rank) for board in boards for g, rank in ranks]
-        longest = max(map(len, rows))
-        new = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=prompts.device)
-        return torch.cat([prompts, new], dim=-1)
+    def responses(self, board: list["_Group"]) -> list[list[int]]:
+        """As many as beams."""
+        return [group.best(rank) for rank in range(self._width) for group in board]
 
 
 class _Group:

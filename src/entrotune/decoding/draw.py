@@ -13,9 +13,11 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from entrotune.decoding.batch import end_tokens, left_padded, nothing_inherited, until_end
 from entrotune.decoding.entropy import wide
+from entrotune.decoding.forced_words import ForcedWords
 from entrotune.decoding.limits import Limits
-from entrotune.decoding.parts.search import Lookahead
+from entrotune.decoding.parts.search import Beam, Lookahead, Loop
 from entrotune.decoding.strategy import Strategy
+from entrotune.decoding.word_beams import WordBeamsLoop
 from entrotune.errors import UserError
 from entrotune.models import base_of, evaluation_mode
 
@@ -74,6 +76,7 @@ def draw(
     strategy: Strategy,
     max_new_tokens: int,
     limits: Limits | None = None,
+    words: ForcedWords | None = None,
     streamer: Any = None,
     watch: Watch | None = None,
 ) -> list[Response]:
@@ -86,11 +89,13 @@ def draw(
         prompts: token ids, none empty.
         streams: one a prompt; see `stream`.
         limits: what each response is limited to: `Choices`, or a grammar over the tokens.
+        words: what each response must have; the strategy is then a beam search. Where no response with all of them is
+            found in `max_new_tokens`, that with most of them is returned.
         streamer: of transformers, told every token; no beams, and one prompt for those of transformers itself.
         watch: told the two scores at every step, before the choice; not with beams.
 
     Raises:
-        UserError: the longest of the choices has more than `max_new_tokens`.
+        UserError: the longest of the choices has more than `max_new_tokens`; words without a beam search.
     """
     base, search = base_of(model), strategy.lookahead
     device = next(base.parameters()).device
@@ -123,7 +128,7 @@ def draw(
             generation_config=GenerationConfig(**settings),
             logits_processor=LogitsProcessorList(processors),
             streamer=streamer,
-            custom_generate=search.loop(streamer) if search else None,
+            custom_generate=_loop(search, words, streamer),
         )[places]
         new_BT = output[:, ids_BT.shape[1] :]
         is_beam = search is not None and search.whole
@@ -131,6 +136,15 @@ def draw(
     return [
         _response(tokenizer, row, nll, ends) for row, nll in zip(new_BT.tolist(), nll_BT.double().tolist(), strict=True)
     ]
+
+
+def _loop(search: Lookahead | None, words: ForcedWords | None, streamer: Any) -> Loop | None:
+    """The way of decoding that is not transformers' own."""
+    if words is None:
+        return search.loop(streamer) if search else None
+    if not isinstance(search, Beam):
+        raise UserError("forced words need a beam search; give the strategy beam(beams=8)")
+    return WordBeamsLoop(words, beams=search.beams, length_penalty=search.length_penalty)
 
 
 def _searches(

@@ -12,7 +12,7 @@ from entrotune.errors import UserError
 _ELSEWHERE = {
     "contrastive": "contrastive search is written contrastive_search(k=4, alpha=0.6)",
     "group_beam": "beams in groups are written diverse_beam(beams=4, groups=4, diversity=0.5)",
-    "constrained_beam": "forced words are not offered; --choices limits responses to given ones",
+    "constrained_beam": "words that responses must have are given with --force_words, beside beam(beams=8)",
 }
 
 

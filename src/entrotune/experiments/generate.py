@@ -18,6 +18,7 @@ from entrotune.decoding.classifiers import SequenceClassifier
 from entrotune.decoding.content import read_filter
 from entrotune.decoding.endpoint import Endpoint, request_settings
 from entrotune.decoding.fields import Parsed, Template, read_template
+from entrotune.decoding.forced_words import ForcedWords
 from entrotune.decoding.grammar import Grammar
 from entrotune.experiments.generate_config import GenerateConfig
 from entrotune.experiments.generation.asks import read_asks
@@ -127,6 +128,7 @@ def _write(
         system=config.system,
         on_text=on_text if direct and config.n * len(asks) == 1 else None,
         limits=limits_of(config, grammar, tokenizer, end_tokens(model, tokenizer)),
+        words=ForcedWords(config.force_words, tokenizer) if config.force_words else None,
     )
     work(config, asks, local, file, judging, progress)
 

@@ -25,6 +25,7 @@ class GenerateConfig:
         choices: texts of which each response is one.
         pattern: a regular expression that each whole response matches.
         json_schema: a file of a JSON schema; each response is JSON of it.
+        force_words: words or phrases that each response has; the strategy is then a beam search.
         max_new_tokens: of a response.
         seed: fixes every response.
         batch_size: responses generated at once; it changes no response but by roundings.
@@ -66,6 +67,7 @@ class GenerateConfig:
     choices: list[str] = field(default_factory=list)
     pattern: str | None = None
     json_schema: str | None = None
+    force_words: list[str] = field(default_factory=list)
     max_new_tokens: int = 128
     seed: int = 0
     batch_size: int = 16
@@ -161,7 +163,7 @@ class GenerateConfig:
     def _check_limits(self) -> None:
         given = [
             name
-            for name in ("choices", "pattern", "json_schema", "enforce")
+            for name in ("force_words", "choices", "pattern", "json_schema", "enforce")
             if getattr(self, name) not in (None, False, [])
         ]
         if not given:
@@ -170,6 +172,12 @@ class GenerateConfig:
             from entrotune.decoding.choices import check_choices
 
             check_choices(self.choices)
+        if self.force_words:
+            from entrotune.decoding.forced_words import check_words
+
+            check_words(self.force_words)
+            if not self.strategy.startswith("beam("):
+                raise UserError(f"force_words needs a beam search, not {self.strategy}; give strategy beam(beams=8)")
         others = given[1:] + [name for name in ("bench", "endpoint") if getattr(self, name)]
         if self.fields and not self.enforce:
             others.append("fields")
@@ -183,5 +191,10 @@ class GenerateConfig:
     def identity(self) -> Mapping[str, Any]:
         """What must be equal for responses in `out` to be gone on with; how many, and how fast, may change."""
         names = ("strategy", "max_new_tokens", "seed", "system", "prompting", "candidates", "endpoint", "dtype")
-        limits = {"choices": self.choices or None, "pattern": self.pattern, "enforce": self.enforce or None}
+        limits = {
+            "choices": self.choices or None,
+            "pattern": self.pattern,
+            "enforce": self.enforce or None,
+            "force_words": self.force_words or None,
+        }
         return {name: getattr(self, name) for name in names} | {k: v for k, v in limits.items() if v is not None}

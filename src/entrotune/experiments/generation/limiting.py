@@ -14,6 +14,9 @@ from entrotune.errors import UserError
 from entrotune.experiments.generate_config import GenerateConfig
 from entrotune.models import load_tokenizer
 
+# Of long lists; the command tells all.
+_CHOICES_TOLD = 20
+
 
 def read_grammar(config: GenerateConfig, template: Template | None) -> Grammar | None:
     """The grammar of `pattern`, `json_schema` or an enforced template; None without one.
@@ -56,3 +59,25 @@ def limits_of(config: GenerateConfig, grammar: Grammar | None, tokenizer: Any, e
     if grammar is not None:
         return grammar.limits(tokenizer, ends)
     return Choices(config.choices, tokenizer, ends) if config.choices else None
+
+
+def told_limits(config: GenerateConfig) -> dict[str, str]:
+    """What responses were asked to be and limited to, for readers of a page."""
+    told = {}
+    if config.fields:
+        told["Template"] = config.fields
+    if config.enforce:
+        told["Limited to"] = "answers that the template calls valid"
+    elif config.pattern is not None:
+        told["Limited to"] = f"texts that match “{config.pattern}”"
+    elif config.json_schema:
+        told["Limited to"] = f"JSON of the schema “{config.json_schema}”"
+    elif config.choices:
+        shown = ", ".join(f"“{choice}”" for choice in config.choices[:_CHOICES_TOLD])
+        others = len(config.choices) - _CHOICES_TOLD
+        told["Limited to"] = f"one of {shown}" + (f" and {others:,} others" if others > 0 else "")
+    if config.force_words:
+        told["Words that each must have"] = ", ".join(f"“{word}”" for word in config.force_words)
+    if config.content_filter:
+        told["Content filter"] = config.content_filter
+    return told

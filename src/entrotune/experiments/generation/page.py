@@ -9,6 +9,7 @@ from rich.progress import Progress
 from entrotune import provenance
 from entrotune.data import Prompt, Row, prompts_of
 from entrotune.experiments.generate_config import GenerateConfig
+from entrotune.experiments.generation.limiting import told_limits
 from entrotune.experiments.generation.output_file import Line
 from entrotune.reports.token_view import bounded, write_token_view
 from entrotune.scoring.examine import examine_tokens
@@ -42,6 +43,9 @@ def write_responses_page(
     notes = [] if lines else ["There is no usable response to show."]
     if rejected:
         notes.append(f"{rejected:,} rejected {'response is' if rejected == 1 else 'responses are'} not shown.")
+    limits = told_limits(config)
+    if "Limited to" in limits:
+        notes.append(f"Responses were limited to {limits['Limited to']}. The numbers are of the model without limits.")
     write_token_view(
         {
             "title": "Responses token by token",
@@ -56,7 +60,8 @@ def write_responses_page(
                 "Responses to each prompt": str(config.n),
                 "Most new tokens": str(config.max_new_tokens),
                 **({"System message": config.system} if config.system else {}),
-                "Numbers": "of the model itself at temperature 1, before the strategy changed anything",
+                **limits,
+                "Numbers": "of the model itself at temperature 1, before strategy and limits changed anything",
             },
             "conventions": {**CONVENTIONS, "counted": "the tokens of the response, its end mark included"},
             "created": provenance.now(),

@@ -10,6 +10,7 @@ from entrotune.data import Row
 from entrotune.decoding import stream
 from entrotune.decoding.content import ContentFilter
 from entrotune.decoding.fields import Template
+from entrotune.decoding.forced_words import missing_words
 from entrotune.decoding.prompting import another_request, parse_verbalised, verbalised_request
 from entrotune.experiments.generate_config import GenerateConfig
 from entrotune.experiments.generation.asks import request_of, with_request
@@ -97,6 +98,8 @@ def _line(config: GenerateConfig, item: Item, answer: Answer, judging: Judging) 
             return line | {"reason": "verbalised: no usable response in the answer"}
         chosen = stated.drawn(stream(config.seed, f"{item.prompt_id}\0verbalised", item.index))
         line |= {"text": stated.texts[chosen], "probability": stated.probabilities[chosen]}
+    if missing := missing_words(answer.text, config.force_words):
+        return line | {"reason": f"force_words: {', '.join(map(repr, missing))} missing", "missing": missing}
     if judging.content is not None and (removal := judging.content.find(answer.text)):
         return line | {"reason": removal.reason, "category": removal.category}
     if judging.template is not None:

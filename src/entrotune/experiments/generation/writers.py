@@ -12,6 +12,7 @@ from entrotune.data.render import with_system
 from entrotune.data.rows import prompt_messages
 from entrotune.decoding import Strategy, Stream, draw
 from entrotune.decoding.endpoint import Endpoint, request_seed
+from entrotune.decoding.forced_words import ForcedWords
 from entrotune.decoding.limits import Limits
 from entrotune.errors import UserError
 from entrotune.models import context_length
@@ -58,6 +59,7 @@ class LocalWriter:
     Args:
         on_text: told the text as it comes, where one response is wanted and the strategy goes from left to right.
         limits: what each response is limited to.
+        words: what each response must have.
     """
 
     def __init__(
@@ -71,8 +73,9 @@ class LocalWriter:
         system: str | None = None,
         on_text: Callable[[str], None] | None = None,
         limits: Limits | None = None,
+        words: ForcedWords | None = None,
     ) -> None:
-        self._limits = limits
+        self._limits, self._words = limits, words
         self._model, self._tokenizer = model, tokenizer
         self._strategy, self._max_new_tokens, self._batch_size = strategy, max_new_tokens, batch_size
         self._system, self._on_text = system, on_text
@@ -101,6 +104,7 @@ class LocalWriter:
                 strategy=self._strategy,
                 max_new_tokens=self._max_new_tokens,
                 limits=self._limits,
+                words=self._words,
                 streamer=streamer if search is None or not search.whole else None,
             )
             yield [
