@@ -110,6 +110,15 @@ def test_nll_is_over_the_tokens_that_training_supervises(model: Path, rows: Path
     assert _setting(variant, 1.0)["metrics"]["nll"]["value"] == pytest.approx(last, abs=1e-4)
 
 
+def test_rejected_rows_are_told(model: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "rows.jsonl"
+    broken.write_text(rows.read_text(encoding="utf-8") + "{not json\n", encoding="utf-8")
+    compare(small(model, broken, tmp_path / "out", objectives=["ce"], samples=1))
+    assert "rows rejected; rejects.jsonl in the folder of each run says which and why" in capsys.readouterr().err
+    (rejects,) = (tmp_path / "out").rglob("rejects.jsonl")
+    assert "not json" in rejects.read_text(encoding="utf-8")
+
+
 def test_seeds_are_averaged_for_each_prompt_and_differences_are_paired(compared: Compared) -> None:
     _, record = compared
 

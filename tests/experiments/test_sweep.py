@@ -89,6 +89,13 @@ def test_a_sweep_goes_on_with_more_trials_and_runs_nothing_twice(
         sweep(small(model, rows, out, seeds=[0, 1], resume=True), progress=False)
 
 
+def test_rejected_rows_are_told(model: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "rows.jsonl"
+    broken.write_text(rows.read_text(encoding="utf-8") + "{not json\n", encoding="utf-8")
+    sweep(small(model, broken, tmp_path / "sweep", search={"alpha": [0]}))
+    assert "rows rejected; rejects.jsonl in the folder of each run says which and why" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -80,6 +80,28 @@ def test_ce_equals_sft_trainer(tmp_path: Path, accumulation: int) -> None:
             np.testing.assert_allclose(train_log(ours, key), train_log(theirs, key), rtol=1e-4)
 
 
+def test_tokens_are_counted_on_after_a_stop(tmp_path: Path) -> None:
+    saving = {"save_strategy": "steps", "save_steps": 2}
+    whole = fit(EntropicTrainer, tmp_path, **saving)
+    resumed = EntropicTrainer(
+        model=tiny_llama(),
+        args=arguments(tmp_path, **saving),
+        train_dataset=Dataset.from_list(ROWS),
+        processing_class=byte_tokenizer(),
+    )
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    assert train_log(resumed, "num_tokens") == train_log(whole, "num_tokens")
+    assert len(set(train_log(whole, "num_tokens"))) == 4
+
+
+def test_a_loss_that_is_none_is_told(tmp_path: Path) -> None:
+    model = tiny_llama()
+    with torch.no_grad():
+        model.lm_head.weight[5] = torch.nan
+    trainer = fit(EntropicTrainer, tmp_path, model=model, max_steps=2)
+    assert all(map(math.isnan, train_log(trainer, "loss")))
+
+
 def test_accumulation_changes_nothing(tmp_path: Path) -> None:
     objective = "ce - 0.1*entropy"
     whole = fit(EntropicTrainer, tmp_path, objective=objective)

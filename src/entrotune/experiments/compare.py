@@ -20,6 +20,7 @@ from entrotune.experiments.comparison import check_quality, comparison_record, e
 from entrotune.experiments.display import say, showing
 from entrotune.experiments.folders import check_same_recipe, study_in
 from entrotune.experiments.held_out_rows import held_out_rows
+from entrotune.experiments.rows_told import rows_to_know
 from entrotune.experiments.train import write_documents
 from entrotune.files import atomic_write_json, atomic_write_text
 from entrotune.models import ModelDescription, describe_model, load_model
@@ -53,7 +54,7 @@ def compare(
         _check_folder(folder, config)
     # All input is read before anything is written, replaced or trained.
     described = describe_model(config.train.model)
-    _, held = held_out_rows(config, described)
+    rows, held = held_out_rows(config, described)
     check_quality(config.quality, held)
     retained = read_retained(config.retention, described.tokenizer, described.context) if config.retention else None
     if dry_run:
@@ -62,6 +63,8 @@ def compare(
     with showing(progress) as display:
         base, tokenizer = load_model(config.train.model)
         measuring = Measuring(config, held, base, tokenizer, display, retained)
+        for line in rows_to_know(rows.counts, "rejects.jsonl in the folder of each run"):
+            say(display, line)
         runs = _train_all(config, measuring)
         trained = time.monotonic() - began
         variants = _measure_all(config, runs, measuring)

@@ -15,6 +15,7 @@ from rich.progress import Progress
 from entrotune.errors import UserError
 from entrotune.experiments.display import say, showing
 from entrotune.experiments.folders import study_in
+from entrotune.experiments.rows_told import rows_to_know
 from entrotune.experiments.sweep_config import BASELINE, NOT_PART_OF_THE_SWEEP, SweepConfig
 from entrotune.experiments.sweeping.choice import Finished, search_values
 from entrotune.experiments.sweeping.measuring import Bench
@@ -59,6 +60,8 @@ def sweep(
     with _alone(folder, config), showing(progress) as display:
         study = SweepStudy(folder / "sweep.db", config)
         _check_unchanged(study, bench)
+        for line in rows_to_know(bench.data, "rejects.jsonl in the folder of each run"):
+            say(display, line)
         search = _Search(config, folder, bench, study, display)
         search.measure_baselines()
         search.run()

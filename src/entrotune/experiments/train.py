@@ -7,6 +7,7 @@ from rich.progress import Progress
 
 from entrotune import processes
 from entrotune.experiments.display import say, showing
+from entrotune.experiments.rows_told import rows_to_know
 from entrotune.files import atomic_write_text
 from entrotune.models import describe_model
 from entrotune.reports import model_card, read_run, write_run_report
@@ -40,26 +41,10 @@ def train(
         record = run_training(config, progress=display, label=str(config.objective))
         if first:
             write_documents(config.out)
-        for line in _to_know(record["data"], RunFolder(config.out)):
+        for line in rows_to_know(record["data"], RunFolder(config.out).rejects):
             say(display, line)
         say(display, f"wrote {config.out}: model/, metrics.jsonl, report.html")
     return record
-
-
-def _to_know(data: Mapping[str, Any], folder: RunFolder) -> list[str]:
-    """What must not go unseen about the rows of a run that worked."""
-    told = []
-    if data["rejects"]:
-        rows = f"{data['rows_rejected']:,} of {data['rows_read']:,} rows rejected"
-        if data["rejects"] > data["rows_rejected"]:
-            rows += f", and single answers of others ({data['rejects']:,} rejects in all)"
-        told.append(f"{rows}; {folder.rejects} says which and why")
-    if seen := data.get("validation_rows_in_training"):
-        told.append(
-            f"{seen:,} of {data['validation_rows']:,} validation rows have a prompt that is trained on: validation "
-            "tells less of new prompts than it seems to"
-        )
-    return told
 
 
 def write_documents(folder: str, *, evaluation: Mapping[str, Any] | None = None) -> None:

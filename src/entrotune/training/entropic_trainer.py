@@ -1,5 +1,6 @@
 """`EntropicTrainer`: TRL's `SFTTrainer` that minimises any objective of the row algebra."""
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -253,12 +254,20 @@ class EntropicTrainer(SFTTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the meter's readings of training to `logs`, in place, and hand them on."""
         if self._mode == "train" and (found := self._read_meter("train")):
-            self._total_train_tokens += int(found.pop("tokens")) // self._tp_size
-            found.pop("loss")
+            before = max(self._total_train_tokens, self._tokens_logged())
+            self._total_train_tokens = before + int(found.pop("tokens")) // self._tp_size
+            loss = found.pop("loss")
+            if "loss" in logs and not math.isfinite(loss):
+                logs["loss"] = loss  # Trainer leaves such steps out, and would tell 0
             logs.update(found | {"num_tokens": self._total_train_tokens})
             logs.update({f"coefficient/{k}": v for k, v in self._control.used.items()})
         # SFTTrainer's own log would add its metrics, which the meter replaces.
         Trainer.log(self, logs, start_time)
+
+    def _tokens_logged(self) -> int:
+        """Tokens of a run that is resumed, as it last told them."""
+        history = reversed(self.state.log_history)
+        return int(next((entry["num_tokens"] for entry in history if "num_tokens" in entry), 0))
 
     def _read_meter(self, mode: str) -> dict[str, float]:
         """What was measured since the last call; empty where nothing was."""
