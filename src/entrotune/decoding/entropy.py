@@ -74,8 +74,8 @@ def _log_temperature(gaps: Tensor, allowed: Tensor, target: float, *, settled: T
 def _tempered(gaps: Tensor, allowed: Tensor, log_t: Tensor) -> tuple[Tensor, Tensor]:
     """Entropy at each row's temperature, and its derivative by log temperature, which is the varentropy there."""
     scaled = gaps * torch.exp(-log_t)[..., None]
-    weights = torch.where(allowed, torch.exp(-scaled), 0.0)
+    weights = torch.neg(scaled).exp_().masked_fill_(~allowed, 0.0)
     mass = weights.sum(dim=-1)
     mean = (weights * scaled).sum(dim=-1) / mass
-    spread = (weights * (scaled - mean[..., None]).square()).sum(dim=-1) / mass
+    spread = scaled.sub_(mean[..., None]).square_().mul_(weights).sum(dim=-1) / mass
     return mass.log() + mean, spread

@@ -46,7 +46,7 @@ def kept_by(
         top_k: None for no limit, as for the others.
 
     Raises:
-        UserError: a setting out of its range.
+        ValueError: a setting out of its range.
     """
     parts: list[Part] = [Temperature(temperature)] if temperature != 1 else [Sample()]
     parts += [] if top_k is None else [TopK(min(top_k, log_probabilities.shape[-1]))]
