@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,16 +28,17 @@ PATIENCE = 30_000  # milliseconds, on a machine that does other things too
 
 
 @pytest.fixture(scope="module")
-def running(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A page with two tiny models, served in a thread."""
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A page with two tiny models, served in a thread; deep ones, so that an answer has a middle to be met in."""
     from entrotune.experiments.play.running import started
 
-    second = tmp_path_factory.mktemp("models") / "tuned"
-    tiny_llama(seed=1).save_pretrained(second)
-    byte_tokenizer().save_pretrained(second)
+    folders = [tmp_path_factory.mktemp("models") / name for name in ("base", "tuned")]
+    for seed, folder in enumerate(folders):
+        tiny_llama(seed=seed, num_hidden_layers=12).save_pretrained(folder)
+        byte_tokenizer().save_pretrained(folder)
     with (
         _environment_kept(),
-        started(str(model), compare=str(second), max_tokens=200, device="cpu") as running,
+        started(str(folders[0]), compare=str(folders[1]), max_tokens=300, device="cpu") as running,
     ):
         thread = threading.Thread(target=running.serve)
         thread.start()
@@ -93,8 +95,44 @@ def read(page: Any, text: str) -> None:
     page.click("#read-go")
 
 
+def set_number(page: Any, selector: str, value: str) -> None:
+    page.fill(f"{selector} input[type=number]", value)
+    page.keyboard.press("Tab")
+
+
+@contextlib.contextmanager
+def in_the_middle(page: Any, worker: Any) -> Iterator[None]:
+    """A long response of which the beginning is written; in the block the model's process says no more."""
+    page.get_by_role("tab", name="Write").click()
+    page.fill("#write-prompt textarea", "Name a fruit.")
+    page.locator("#write-strategy textarea, #write-strategy input").fill("greedy")
+    set_number(page, "#write-count", "1")
+    set_number(page, "#write-length", "230")
+    pid = worker.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        page.click("#write-go")
+        deadline = time.monotonic() + PATIENCE / 1000
+        while page.locator("#write-tokens .tok[data-at]").count() < 4:  # its computing may outrun the browser
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.05)
+            os.kill(pid, signal.SIGSTOP)
+            page.wait_for_timeout(300)
+            assert time.monotonic() < deadline
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
 def has(page: Any, selector: str, text: str) -> None:
     playwright.expect(page.locator(selector)).to_contain_text(text)
+
+
+def given_back(worker: Any) -> None:
+    """Wait until nobody has the turn to ask a model."""
+    assert worker._turn.acquire(timeout=PATIENCE / 1000)
+    worker._turn.release()
 
 
 def test_a_text_is_read_pressed_and_shaped(page: Any, tmp_path: Path) -> None:
@@ -116,14 +154,18 @@ def test_a_text_is_read_pressed_and_shaped(page: Any, tmp_path: Path) -> None:
     page.locator("#read-temperature input[type=range]").focus()
     page.keyboard.press("ArrowRight")
     has(page, "#read-panel", "temperature 0.85")
-    page.fill("#read-top-k input[type=number]", "3")
-    page.keyboard.press("Tab")
+    set_number(page, "#read-top-k", "3")
     has(page, "#read-panel", "top-k 3")
+    set_number(page, "#read-temperature", "99")  # the slider goes to its end, and the page with it
+    has(page, "#read-panel", "temperature 3")
+    set_number(page, "#read-temperature", "")
+    has(page, "#read-panel", "temperature 0")
+    assert page.locator("#read-notice [role=alert], .toast-body").count() == 0
     playwright.expect(page.locator("#read-panel .bars tr.cut")).not_to_have_count(0)
 
     before = tokens.nth(3).evaluate("one => getComputedStyle(one).backgroundColor")
     page.get_by_label("surprisal").first.check()
-    has(page, "#tab-read-scale, .scale >> nth=0", "10 nats")
+    has(page, "[role=tabpanel] .scale:visible", "10 nats")
     assert tokens.nth(3).evaluate("one => getComputedStyle(one).backgroundColor") != before
     page.screenshot(path=tmp_path / "read.png", full_page=True)
     assert (tmp_path / "read.png").stat().st_size > 10_000
@@ -132,7 +174,7 @@ def test_a_text_is_read_pressed_and_shaped(page: Any, tmp_path: Path) -> None:
 def test_what_goes_wrong_is_told_and_the_page_lives_on(page: Any, running: Any) -> None:
     read(page, "fine")
     has(page, "#read-panel", "What comes next")
-    for text, told in (("", "there is no text yet"), ("x" * 500, "at most 200")):
+    for text, told in (("", "there is no text yet"), ("x" * 500, "at most 300")):
         read(page, text)
         has(page, "#read-notice [role=alert]", told)
         assert page.locator("#read-tokens .tok[data-at]").count() == 4  # what was there stays
@@ -164,29 +206,55 @@ def test_responses_are_written_and_pressed(page: Any, tmp_path: Path) -> None:
 
 
 def test_stop_keeps_what_was_written_and_frees_the_model(page: Any, running: Any) -> None:
-    page.get_by_role("tab", name="Write").click()
-    page.fill("#write-prompt textarea", "Name a fruit.")
-    page.fill("#write-length input[type=number]", "100")
-    page.keyboard.press("Tab")
-    page.click("#write-go")
-    tokens = page.locator("#write-tokens .tok[data-at]")
-    tokens.first.wait_for()
-    os.kill(running.workers[0].pid, signal.SIGSTOP)  # so that it is in the middle when it is told to stop
-    try:
+    with in_the_middle(page, running.workers[0]):
         page.click("#write-stop")
-        has(page, "#write-tokens .sample header >> nth=0", "stopped")
-    finally:
-        os.kill(running.workers[0].pid, signal.SIGCONT)
-    kept = page.locator("#write-tokens .sample .tokens").all_inner_texts()
+        has(page, "#write-tokens .sample header", "stopped")
+        given_back(running.workers[0])
+    tokens = page.locator("#write-tokens .tok[data-at]")
+    (kept,) = page.locator("#write-tokens .sample .tokens").all_inner_texts()
     tokens.nth(0).click()  # what was written can still be pressed
     has(page, "#write-panel h3", "Token")
-    assert page.locator("#write-tokens .sample header", has_text="ended by").count() == 0
     page.click("#write-go")
-    done = page.locator("#write-tokens .sample header", has_text="ended by")
-    playwright.expect(done).to_have_count(3)
-    whole = page.locator("#write-tokens .sample .tokens").all_inner_texts()
-    assert all(one.startswith(start) for one, start in zip(whole, kept, strict=True))
+    has(page, "#write-tokens .sample header", "230 tokens, ended by")
+    has(page, "#write-panel", "Press a token")
+    (whole,) = page.locator("#write-tokens .sample .tokens").all_inner_texts()
+    assert whole.startswith(kept)
     assert whole != kept
+
+
+@pytest.mark.parametrize("leave", ["close", "reload"])
+def test_a_tab_that_is_left_in_the_middle_frees_the_model(page: Any, running: Any, browser: Any, leave: str) -> None:
+    context = browser.new_context()
+    left = context.new_page()
+    left.goto(running.url)
+    with in_the_middle(left, running.workers[0]):
+        left.reload() if leave == "reload" else left.close()
+        given_back(running.workers[0])
+    read(page, "other")
+    playwright.expect(page.locator("#read-tokens .tok[data-at]")).to_have_count(5)
+    context.close()
+
+
+def test_a_model_lost_in_the_middle_leaves_what_it_wrote(page: Any, running: Any) -> None:
+    with in_the_middle(page, running.workers[0]):
+        os.kill(running.workers[0].pid, signal.SIGKILL)
+    has(page, "#write-notice [role=alert]", "killed by SIGKILL")
+    has(page, "#write-tokens .sample header", "broken off")
+    page.locator("#write-tokens .tok[data-at]").nth(1).click()
+    has(page, "#write-panel h3", "Token")  # by its next process
+    playwright.expect(page.locator("#write-notice [role=alert]")).to_have_count(0)
+
+
+def test_a_token_pressed_while_it_is_written_stays_pressed(page: Any, running: Any) -> None:
+    tokens = page.locator("#write-tokens .tok[data-at]")
+    with in_the_middle(page, running.workers[0]):
+        tokens.nth(2).click()
+    place = tokens.nth(2).get_attribute("data-at")
+    has(page, "#write-tokens .sample header", "230 tokens, ended by")
+    has(page, "#write-panel h3", f"Token {int(place) + 1}")
+    assert tokens.nth(2).get_attribute("aria-pressed") == "true"
+    tokens.last.click()
+    has(page, "#write-panel h3", f"Token {int(place) + 1 + 227}")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,8 @@
 """What the page answers: tiny models in processes of their own, no browser."""
 
-import asyncio
 import dataclasses
 import os
 import signal
-import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from commands import command_here
 from entrotune.decoding import PARTS, Strategy, draw, stream
 from entrotune.errors import UserError
 from entrotune.experiments.play.difference import difference
-from entrotune.experiments.play.guard import Guard
-from entrotune.experiments.play.handlers import Opened, Page, Request, opened_at
-from entrotune.experiments.play.running import play
-from entrotune.experiments.play.serving import is_loopback, listen
+from entrotune.experiments.play.explorer import Explorer
+from entrotune.experiments.play.handlers import Opened, Page, Panel, Pressed, Request, pressed_at
 from entrotune.experiments.play.shaping import Shaping
 from entrotune.experiments.play.strategies import OFFERS, strategy_at, takes_creativity
 from entrotune.experiments.play.worker import LostWorkerError, Worker
@@ -29,10 +23,6 @@ from entrotune.models import load_model
 from tiny import byte_tokenizer, tiny_llama
 from tiny_files import write_model
 from tolerances import SINGLE
-
-pytest.importorskip("gradio", reason="the page needs gradio: pip install 'entrotune[play]'")
-from entrotune.experiments.play.explorer import Explorer
-from entrotune.experiments.play.wiring import answering
 
 TEXT = "A <b>fruit</b> & <script>1</script>, a 💡"
 MOST = 96
@@ -64,6 +54,11 @@ def asked(**changes: Any) -> Request:
     return Request(**(values | changes))
 
 
+def pictures_of(page: Page, **changes: Any) -> list[tuple[Opened, str]]:
+    """What is shown of responses while they are written."""
+    return [picture for picture in page.write(asked(**changes), "entropy") if picture is not None]
+
+
 def log_p_of(folder: Path, ids: tuple[int, ...]) -> torch.Tensor:
     """[N, V] predictions made at each position, by the model's own forward."""
     model, _ = load_model(folder)
@@ -72,10 +67,10 @@ def log_p_of(folder: Path, ids: tuple[int, ...]) -> torch.Tensor:
 
 
 def test_numbers_of_tokens_are_the_models_own(page: Page, folders: list[Path]) -> None:
-    opened, html = page.read(TEXT, False, "entropy")
+    opened, pressed, html = page.read(TEXT, False, "entropy")
     (ids,), (tokens,) = opened.ids, opened.tokens
     assert len(ids) == len(TEXT.encode())
-    assert opened.pressed == (0, len(ids))
+    assert pressed == Pressed(ids, len(ids))
     log_p = log_p_of(folders[0], ids)
     entropy = -(log_p.exp() * log_p).sum(-1)
     varentropy = (log_p.exp() * (log_p + entropy[:, None]) ** 2).sum(-1)
@@ -88,9 +83,9 @@ def test_numbers_of_tokens_are_the_models_own(page: Page, folders: list[Path]) -
 
 
 def test_text_is_escaped_everywhere(page: Page) -> None:
-    opened, html = page.read("<script>alert(1)</script>", False, "surprisal")
-    shown = [html, page.position(dataclasses.replace(opened, pressed=(0, 1)), Shaping())]
-    shown += [picture for _, picture in page.write(asked(prompt="<img src=x onerror=alert(1)>"), "entropy")]
+    opened, _, html = page.read("<script>alert(1)</script>", False, "surprisal")
+    shown = [html, page.position(pressed_at(opened, 0, 1), Shaping())]
+    shown += [picture for _, picture in pictures_of(page, prompt="<img src=x onerror=alert(1)>")]
     for text in shown:
         assert "<script" not in text
         assert "<img" not in text
@@ -98,7 +93,7 @@ def test_text_is_escaped_everywhere(page: Page) -> None:
 
 
 def test_what_settings_keep_is_exact(page: Page, folders: list[Path]) -> None:
-    opened, _ = page.read("hello there", False, "entropy")
+    opened, *_ = page.read("hello there", False, "entropy")
     log_p = log_p_of(folders[0], opened.ids[0])[4]
     shaping = Shaping(temperature=0.5, top_k=7, top_p=0.9, min_p=0.02)
     position = page._workers[0].ask("position", ids=opened.ids[0], at=5, shaping=shaping)
@@ -128,8 +123,7 @@ def test_what_settings_keep_is_exact(page: Page, folders: list[Path]) -> None:
 def test_responses_are_those_of_generate(page: Page, folders: list[Path]) -> None:
     """Streamed and coloured, they are what `draw` draws; several at once, by seed and number alone."""
     strategy = "temperature(0.8) + top_p(0.95)"
-    pictures = list(page.write(asked(strategy=strategy, samples=3, max_new_tokens=6), "entropy"))
-    opened, html = pictures[-1]
+    *_, (opened, html) = pictures_of(page, strategy=strategy, samples=3, max_new_tokens=6)
     model, tokenizer = load_model(folders[0])
     prompt = tokenizer("abc")["input_ids"]
     expected = draw(
@@ -141,14 +135,15 @@ def test_responses_are_those_of_generate(page: Page, folders: list[Path]) -> Non
     assert "as sampled" in html
     (sample, other) = opened.ids[0], opened.ids[1]
     assert sample != other
-    assert "Token" in page.position(opened_at(opened, 1, len(prompt)), Shaping())
+    assert "Token" in page.position(pressed_at(opened, 1, len(prompt)), Shaping())
 
 
 @pytest.mark.parametrize("strategy", ["temperature(0.7) + top_k(9)", "contrastive_search(k=4, alpha=0.6)"])
 def test_numbers_told_while_writing_are_those_of_the_text(page: Page, strategy: str) -> None:
     """What is seen of a step is the distribution before the strategy; the other entropy is of what it left."""
     worker = page._workers[0]
-    prompt, *parts = worker.stream("write", **asked(strategy=strategy, max_new_tokens=9).asked)
+    told = worker.stream("write", **asked(strategy=strategy, max_new_tokens=9).asked)
+    prompt, *parts = [part for part in told if part is not None]
     for sample in range(2):
         told = [new for part in parts if isinstance(part, list) for new in part if new.sample == sample]
         read = worker.ask("read", ids=[*prompt, *(new.token.id for new in told)])[len(prompt) :]
@@ -164,7 +159,7 @@ def test_numbers_told_while_writing_are_those_of_the_text(page: Page, strategy: 
 @pytest.mark.parametrize("name", OFFERS)
 def test_every_offer_writes(page: Page, name: str) -> None:
     strategy = strategy_at(name, 0.7)
-    *_, (opened, html) = page.write(asked(strategy=strategy, max_new_tokens=3), "entropy")
+    *_, (opened, html) = pictures_of(page, strategy=strategy, max_new_tokens=3)
     assert len(opened.ids) == 2
     assert html.count("ended by") == 2
 
@@ -177,25 +172,40 @@ def test_offers_cover_all_parts() -> None:
         assert takes_creativity(name) == (strategy_at(name, 1.0) != strategy_at(name, 1.5))
 
 
-def test_closing_stops_the_writing(page: Page) -> None:
-    running = page._workers[0].stream("write", **asked(samples=1, max_new_tokens=90).asked)
-    next(running)
+@pytest.mark.parametrize("strategy", ["sample", "beam(beams=4)"])
+def test_closing_stops_the_writing(page: Page, strategy: str) -> None:
+    worker = page._workers[0]
+    running = worker.stream("write", **asked(strategy=strategy, samples=1, max_new_tokens=90).asked)
+    _, first = (next(part for part in running if part is not None) for _ in range(2))
+    assert first == [] or strategy == "sample"  # beams can be stopped while they are searched
+    pid = worker.pid
     running.close()
-    assert page._workers[0].ask("about").most == MOST  # the turn is given back
+    assert worker.ask("about").most == MOST  # the turn is given back
+    assert worker.pid == pid
+
+
+def test_of_events_answered_at_once_the_last_counts() -> None:
+    shown = Panel()
+    slid = shown.turn()
+    pressed = shown.press(Pressed((5, 6), 1))
+    assert not shown.is_last(slid)  # its answer is of the token before, whenever it comes
+    assert shown.is_last(pressed)
+    assert shown.pressed == Pressed((5, 6), 1)
 
 
 def test_two_models_on_one_text(page: Page, folders: list[Path]) -> None:
-    opened, html, meaning = page.compare("hello there", False, "surprisal")
+    opened, _, html, meaning = page.compare("hello there", False, "surprisal")
     assert html.count('role="button"') == len("hello there")
     assert "second model" in meaning
-    opened = opened_at(opened, 0, 4)
-    panel = page.differ(opened, 0.7)
+    pressed = pressed_at(opened, 0, 4)
+    panel = page.differ(pressed, 0.7)
     log_p, log_q = (log_p_of(folder, opened.ids[0])[3] for folder in folders)
     expected = float((log_p.exp() * (log_p - log_q)).sum())
     assert f"{expected:.4f} nats" in panel
     assert all(folder.name in panel for folder in folders)
-    html, _ = page.colour_difference(opened, "entropy")
+    html, _ = page.colour_difference(opened, pressed, "entropy")
     assert 'data-by="entropy"' in html
+    assert 'aria-pressed="true" data-row="0" data-at="4"' in html
 
 
 def test_difference_by_hand() -> None:
@@ -224,19 +234,22 @@ def test_models_of_other_tokens_write_but_do_not_differ(page: Page) -> None:
         strange.compare("abc", False, "surprisal")
     *_, html = strange.write_both(asked(), "entropy")
     assert html.count("<article") == 4
+    with pytest.raises(UserError, match="did you mean"):  # where neither can, what is on the page stays
+        list(strange.write_both(asked(strategy="top_q(0.9)"), "entropy"))
 
 
 def test_a_lost_model_leaves_the_other_and_comes_back(page: Page) -> None:
     pid = page._workers[1].pid
     assert pid is not None
     pictures = page.write_both(asked(samples=1, max_new_tokens=90), "entropy")
-    next(pictures)
+    next(shown for shown in pictures if shown is not None and "tok plain" in shown.split("<section>")[2])
     os.kill(pid, signal.SIGKILL)
     *_, html = pictures
-    assert html.count("<article") == 1
+    assert html.count("ended by the") == 1
+    assert html.count("broken off") == 1  # what it had written stays
     assert "killed by SIGKILL" in html
     *_, html = page.write_both(asked(), "entropy")
-    assert html.count("<article") == 4
+    assert html.count("ended by the") == 4
     assert page._workers[1].pid not in (None, pid)
 
 
@@ -258,65 +271,20 @@ def test_what_cannot_be_written_is_told(page: Page, changes: dict[str, Any], mes
 
 
 def test_what_cannot_be_read_is_told(page: Page) -> None:
-    for text, message in (("", "no text yet"), ("x" * (MOST + 1), "97 tokens; at most 96")):
+    for text, message in (
+        ("", "no text yet"),
+        ("x" * (MOST + 1), "97 tokens; at most 96"),
+        ("ab\ud83d", r"half a character \(U\+D83D, a lone surrogate\) at its character 3"),
+    ):
         with pytest.raises(UserError, match=message):
             page.read(text, False, "entropy")
     for opened, row, at in ((None, 0, 1), (Opened(((1, 2),)), 1, 1), (Opened(((1, 2),)), "0", 1)):
         with pytest.raises(UserError, match="no longer there"):
-            opened_at(opened, row, at)
+            pressed_at(opened, row, at)
     with pytest.raises(UserError, match="no prediction of token 9"):
-        page.position(opened_at(Opened(((5, 6),)), 0, 9), Shaping())
+        page.position(Pressed((5, 6), 9), Shaping())
     with pytest.raises(UserError, match="start the page with --compare"):
         Page(page._workers[:1], page.models[:1]).compare("abc", False, "surprisal")
-
-
-def test_errors_become_a_notice(capsys: pytest.CaptureFixture[str]) -> None:
-    """An error nobody foresaw is told in a line on the page, and in full where the page was started."""
-
-    def broken() -> tuple[int]:
-        raise KeyError("<here>")
-
-    def stream() -> Iterator[tuple[int]]:
-        yield (1,)
-        raise UserError("too long")
-
-    notice, kept = answering(broken, 1)()
-    assert "KeyError" in notice
-    assert "&lt;here&gt;" in notice
-    assert "Traceback" not in notice
-    assert kept["__type__"] == "update"
-    assert "value" not in kept
-    assert "Traceback" in capsys.readouterr().err
-    first, last = list(answering(stream, 1)())
-    assert first == ("", 1)
-    assert "too long" in last[0]
-
-
-def test_ports(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=f"port {port} is not to be had .*--port"):
-            listen("127.0.0.1", port)
-        ended = command_here(capsys, "play", "--port", str(port))
-        assert ended.code == 2
-    with listen("127.0.0.1", None) as first, listen("127.0.0.1", None) as second:
-        assert first.getsockname()[1] != second.getsockname()[1]
-    with pytest.raises(UserError, match="expected one from"):
-        listen("127.0.0.1", 70000)
-    assert [is_loopback(host) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0")] == [True, True, True, False]
-
-
-def test_a_model_that_is_not_there_ends_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    ended = command_here(capsys, "play", "--model", "/no/such/model")
-    assert ended.code == 2
-    assert "no such model" in ended.err
-    assert "Traceback" not in ended.err
-
-
-def test_without_gradio_the_command_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "gradio", None)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match=r"pip install 'entrotune\[play\]'"):
-        play()
 
 
 def test_a_worker_that_breaks_says_what(tmp_path: Path) -> None:
@@ -325,34 +293,3 @@ def test_a_worker_that_breaks_says_what(tmp_path: Path) -> None:
         worker.start()
     assert not isinstance(told.value, LostWorkerError)
     assert worker.pid is None
-
-
-@pytest.mark.parametrize(
-    ("host", "length", "status"),
-    [
-        (b"127.0.0.1:7860", b"5", 200),
-        (b"localhost", b"5", 200),
-        (b"evil.example", b"5", 421),
-        (b"localhost", b"99", 413),
-    ],
-)
-def test_guard(host: bytes, length: bytes, status: int) -> None:
-    sent: list[Any] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"hello"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    guard = Guard(app, hosts=frozenset({"127.0.0.1", "localhost"}), most=10)
-    scope = {"type": "http", "headers": [(b"host", host), (b"content-length", length)]}
-    asyncio.run(guard(scope, receive, send))
-    assert sent[0]["status"] == status
-    policy = dict(sent[0]["headers"])[b"content-security-policy"].decode()
-    assert "default-src 'self'" in policy
-    assert "http" not in policy

@@ -94,6 +94,29 @@ def test_a_page_of_responses_that_are_there(model: Path, tmp_path: Path) -> None
     assert "prompt#1" in words
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"choices": ["yes", "no"]}, "one of “yes”, “no”"),
+        ({"choices": [str(number) for number in range(23)]}, "“19” and 3 others"),
+        ({"pattern": "[ab]{2}"}, "texts that match “[ab]{2}”"),
+        ({"json_schema": "s.json"}, "JSON of the schema “s.json”"),
+        ({"fields": "t.yaml", "prompt": None, "enforce": True}, "answers that the template calls valid"),
+    ],
+)
+def test_a_page_names_what_responses_were_limited_to(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.json").write_text('{"type": "boolean"}', encoding="utf-8")
+    Path("t.yaml").write_text("request: x\nfields: {word: {pattern: '[a-z]'}}\n", encoding="utf-8")
+    generated(model, Path("out.jsonl"), html="page.html", max_new_tokens=30, **options)
+    words = Page(Path("page.html").read_text(encoding="utf-8")).words
+    assert "Responses were limited to" in words
+    assert words.count(told) == 2  # at the top, and among the settings
+    assert ("t.yaml" in words) == ("fields" in options)
+
+
 def test_rejected_responses_are_counted_not_shown(model: Path, tmp_path: Path) -> None:
     rules, page = tmp_path / "filter.yaml", tmp_path / "page.html"
     rules.write_text("categories: {all: ['/./', '/^$/']}\n", encoding="utf-8")

@@ -95,4 +95,4 @@ def _text(one: Scorable, job: Job, scorer: Scorer) -> dict[str, Any]:
         tokens_cut=one.tokens_cut,
     )
     where = one.row.source if one.row.line is None else f"{one.row.source}:{one.row.line}"
-    return text_record(examined, id=one.id, counted=counted, facts={"from": where})
+    return text_record(examined, id=one.id, counted=counted, facts={} if where == one.id else {"from": where})

@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from entrotune.experiments.play.explorer import About
 from entrotune.reports.samples import visible
+from entrotune.reports.token_view import readable
 from entrotune.scoring.examine import Token
 
 COLOURINGS = {"entropy": ("nats", 6.0), "varentropy": ("nats²", 6.0), "surprisal": ("nats", 10.0)}
@@ -18,7 +19,7 @@ Spot = tuple[int, int]
 
 def notice(message: str) -> Markup:
     """What went wrong, read aloud at once."""
-    return Markup('<div class="notice" role="alert"><b>Not done.</b> {}</div>').format(visible(message))
+    return Markup('<div class="notice" role="alert"><b>Not done:</b> {}</div>').format(visible(message))
 
 
 def empty(message: str) -> Markup:
@@ -39,9 +40,15 @@ def heading(models: Sequence[About]) -> Markup:
 
 
 def coloured(
-    tokens: Sequence[Token], *, by: str, row: int = 0, pressed: Spot | None = None, following: bool = True
+    tokens: Sequence[Token],
+    *,
+    by: str,
+    row: int = 0,
+    pressed: Spot | None = None,
+    following: bool = True,
+    pressable: bool = True,
 ) -> Markup:
-    """A text as tokens that can be pressed; after them, where wanted, one for what comes next."""
+    """A text as tokens, which can be pressed where wanted; after them, where wanted, one for what comes next."""
     entry = _entry(tokens, row, pressed)
     spans = [
         _span(
@@ -51,6 +58,7 @@ def coloured(
             told=_told(token),
             pressed=pressed,
             entry=entry,
+            pressable=pressable,
         )
         for token in tokens
     ]
@@ -73,7 +81,8 @@ def differing(one: Sequence[Token], two: Sequence[Token], *, by: str, pressed: S
         shown = change[by]
         told = "nothing is expected of the first token"
         if shown is not None:
-            told = f"{by} {values[by][1]:.2f} → {values[by][0]:.2f} {DIFFERENCES[by][0]} ({shown:+.2f})"
+            change_told = f"{shown:+.2f}".replace("-", "−")
+            told = f"{by} {values[by][1]:.2f} → {values[by][0]:.2f} {DIFFERENCES[by][0]} ({change_told})"
         amounts = {by: (None if shown is None else abs(shown), DIFFERENCES[by][1])}
         spans.append(
             _span(
@@ -95,11 +104,17 @@ def scale(by: str, *, both: bool = False) -> Markup:
     if both:
         return Markup(
             '<div class="scale"><span>−{0:g}</span><span class="ramp both"></span><span>+{0:g} {1}</span>'
-            "<span>{2} of the second model less that of the first</span></div>"
+            "<span>{2} of the second model minus that of the first</span></div>"
         ).format(most, unit, by)
     return Markup(
-        '<div class="scale"><span>0</span><span class="ramp"></span><span>{:g} {} and more</span><span>{}</span></div>'
-    ).format(most, unit, _MEANINGS[by])
+        '<div class="scale of-{}"><span>0</span><span class="ramp"></span><span>{:g} {} and more</span>'
+        "<span>{}</span></div>"
+    ).format(by, most, unit, _MEANINGS[by])
+
+
+def scales() -> Markup:
+    """What all colourings mean; the page's style shows the one that is chosen, as it colours tokens by it."""
+    return Markup('<div class="scales">{}</div>').format(Markup("").join(scale(by) for by in COLOURINGS))
 
 
 _MEANINGS = {
@@ -117,7 +132,7 @@ def facts(values: Sequence[tuple[str, str]]) -> Markup:
 
 def shown_text(text: str) -> str:
     """A token as it is seen: line ends and tabs marked, and kept where they break the line."""
-    return visible(text).replace("\n", "⏎\n").replace("\t", "⇥\t")
+    return readable(text).replace("\n", "⏎\n").replace("\t", "⇥\t")
 
 
 def _entry(tokens: Sequence[Token], row: int, pressed: Spot | None) -> Spot:
@@ -150,14 +165,17 @@ def _span(
     pressed: Spot | None,
     entry: Spot,
     less: bool = False,
+    pressable: bool = True,
 ) -> Markup:
     heat = ";".join(
         f"--{name[0]}:{min(1.0, value / most):.3f}" for name, (value, most) in amounts.items() if value is not None
     )
     row, at = spot
     kind = "tok" + (" less" if less else "") + ("" if heat else " unseen")
-    if at == 0:  # nothing was expected of it, so there is nothing to press
-        return Markup('<span class="{}" title="{}">{}</span>').format(kind, told, shown_text(text))
+    if at == 0 or not pressable:  # nothing was expected of the first, so there is nothing to press
+        return Markup('<span class="{} plain" style="{}" title="{}">{}</span>').format(
+            kind, heat, told, shown_text(text)
+        )
     return Markup(
         '<span class="{}" style="{}" role="button" tabindex="{}" aria-pressed="{}" data-row="{}" data-at="{}" '
         'title="{}" aria-label="{}: {}">{}</span>'
@@ -184,7 +202,7 @@ def _next(spot: Spot, pressed: Spot | None, entry: Spot) -> Markup:
 
 
 def _text(spans: Sequence[Markup], *, by: str) -> Markup:
-    return Markup('<div class="tokens" role="group" aria-label="tokens" data-by="{}">{}</div>').format(
+    return Markup('<div class="tokens" dir="auto" role="group" aria-label="tokens" data-by="{}">{}</div>').format(
         by, Markup("").join(spans)
     )
 

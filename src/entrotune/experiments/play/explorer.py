@@ -1,8 +1,9 @@
 """What the page asks of one model. V: vocabulary."""
 
+import contextlib
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,6 +139,7 @@ class Explorer:
         """
         if not text.strip():
             raise UserError("there is no text yet; type or paste some")
+        _check_characters(text)
         if chat:
             ids = list(prompts_of([Row(id="play", source="the page", prompt=text)], self._tokenizer)[0].input_ids)
         else:
@@ -207,6 +209,8 @@ class Explorer:
     ) -> None:
         """Continue or answer a prompt several times; tells the prompt's tokens, then lists of `New`, then `Ended`.
 
+        While beams are searched the lists are empty.
+
         Raises:
             UserError: no prompt, no room for a response, or a strategy that cannot be read.
         """
@@ -228,21 +232,31 @@ class Explorer:
         )
         streams = [stream(seed, "play", index) for index in range(samples)]
         unseen = chosen.lookahead is not None and chosen.lookahead.whole
-        responses = draw(
-            self._model,
-            self._tokenizer,
-            [ids] * samples,
-            streams,
-            strategy=chosen,
-            max_new_tokens=max_new_tokens,
-            streamer=None if unseen else watching,
-            watch=None if unseen else watching.watch,
-        )
+        with self._told_of_each_pass(tell) if unseen else contextlib.nullcontext():
+            responses = draw(
+                self._model,
+                self._tokenizer,
+                [ids] * samples,
+                streams,
+                strategy=chosen,
+                max_new_tokens=max_new_tokens,
+                streamer=None if unseen else watching,
+                watch=None if unseen else watching.watch,
+            )
         for sample, response in enumerate(responses):
             new = response.token_ids[: response.tokens]
             if unseen:
                 self._tell_whole(sample, ids, new, tell)
             tell(Ended(sample=sample, ids=new, text=response.text, finished=response.finished, nll=response.nll))
+
+    @contextlib.contextmanager
+    def _told_of_each_pass(self, tell: Callable[[Any], None]) -> Iterator[None]:
+        """Tell an empty list before each pass through the model: a sign of life, and where it can be stopped."""
+        hook = base_of(self._model).register_forward_pre_hook(lambda *_: tell([]))
+        try:
+            yield
+        finally:
+            hook.remove()
 
     def _tell_whole(self, sample: int, ids: list[int], new: Sequence[int], tell: Callable[[Any], None]) -> None:
         """Tell a response that could not be followed while it was made."""
@@ -260,3 +274,14 @@ class Explorer:
         while len(self._examined) > _REMEMBERED:
             self._examined.popitem(last=False)
         return self._examined[key]
+
+
+def _check_characters(text: str) -> None:
+    """Raise a `UserError` for a text with half a character of UTF-16, as a browser may send it."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"the text holds half a character (U+{ord(text[error.start]):04X}, a lone surrogate) at its character "
+            f"{error.start + 1:,}, which no model reads; remove it"
+        ) from None

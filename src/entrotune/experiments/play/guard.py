@@ -1,5 +1,6 @@
 """What stands before the page: only this machine's names, no request too large, nothing loaded from elsewhere."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -33,6 +34,11 @@ class Guard:
 
     def __init__(self, app: App, *, hosts: frozenset[str] | None, most: int) -> None:
         self._app, self._hosts, self._most = app, hosts, most
+        self._ended = asyncio.Event()
+
+    def end(self) -> None:
+        """Have answers that stay open, as those that a page listens to, come to their end."""
+        self._ended.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -49,21 +55,53 @@ class Guard:
         if int(headers.get(b"content-length", b"0") or b"0") > self._most:
             await _refuse(send, 413, f"a request may have {self._most:,} bytes")
             return
-        await self._app(scope, self._counted(receive), _with_headers(send))
+        answer = _Answer(send)
+        await self._app(scope, self._counted(receive), answer.send)
+        if self._ended.is_set() and answer.is_open:
+            await send({"type": "http.response.body", "body": b""})
 
     def _counted(self, receive: Receive) -> Receive:
-        """The same body, up to the limit; a request need not say its length beforehand."""
-        got = 0
+        """The same body, up to the limit; a request need not say its length beforehand. Then, that nobody listens."""
+        got, whole = 0, False
 
         async def counted() -> MutableMapping[str, Any]:
-            nonlocal got
+            nonlocal got, whole
+            if whole:
+                return await self._left(receive)
             message = await receive()
+            whole = not message.get("more_body", False)
             got += len(message.get("body", b""))
             if got > self._most:
                 return {"type": "http.disconnect"}
             return message
 
         return counted
+
+    async def _left(self, receive: Receive) -> MutableMapping[str, Any]:
+        """What comes after a request: that the other side has gone, or that this one is about to."""
+        gone, ended = asyncio.ensure_future(receive()), asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait([gone, ended], return_when=asyncio.FIRST_COMPLETED)
+            return gone.result() if gone.done() else {"type": "http.disconnect"}
+        finally:
+            gone.cancel()
+            ended.cancel()
+
+
+class _Answer:
+    """What is sent, with the headers, and whether its end is still to come."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.is_open = False
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            self.is_open = True
+        elif message["type"] == "http.response.body":
+            self.is_open = bool(message.get("more_body", False))
+        await self._send(message)
 
 
 def _host(header: bytes) -> str:
@@ -72,15 +110,6 @@ def _host(header: bytes) -> str:
     if name.startswith("["):
         return name.partition("]")[0].removeprefix("[")
     return name.partition(":")[0]
-
-
-def _with_headers(send: Send) -> Send:
-    async def sending(message: MutableMapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), *_HEADERS]
-        await send(message)
-
-    return sending
 
 
 async def _refuse(send: Send, status: int, reason: str) -> None:

@@ -1,8 +1,9 @@
 """What happens when something on the page is used: plain values in, HTML out. Knows nothing of the web."""
 
+import itertools
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
@@ -13,6 +14,7 @@ from entrotune.experiments.play.difference import difference
 from entrotune.experiments.play.explorer import SHOWN, About, Ended
 from entrotune.experiments.play.panels import Sample
 from entrotune.experiments.play.shaping import Shaping
+from entrotune.experiments.play.watching import New
 from entrotune.experiments.play.worker import Worker
 from entrotune.scoring.examine import Token
 
@@ -29,23 +31,55 @@ class Opened:
     Attributes:
         ids: of each text.
         tokens: of each text, under each model that read it.
-        pressed: the spot whose distribution is open.
     """
 
     ids: tuple[tuple[int, ...], ...]
     tokens: tuple[tuple[Token, ...], ...] = ()
-    pressed: drawing.Spot | None = None
 
 
-def opened_at(opened: Opened | None, row: Any, at: Any) -> Opened:
-    """The same with another spot open, as the browser names it.
+@dataclass(frozen=True)
+class Pressed:
+    """The place whose distribution is open: before token `at` of a text. Complete in itself, as texts come and go."""
+
+    ids: tuple[int, ...]
+    at: int
+
+
+class Panel:
+    """What a tab's panel shows, in one browser tab: of events that are answered at the same time the last one counts.
+
+    Attributes:
+        pressed: the token whose distribution it is.
+    """
+
+    def __init__(self) -> None:
+        self.pressed: Pressed | None = None
+        self._last = 0
+
+    def press(self, pressed: Pressed | None) -> int:
+        """Go to another token, or to none; returns the event's turn."""
+        self.pressed = pressed
+        return self.turn()
+
+    def turn(self) -> int:
+        """The turn of an event that begins."""
+        self._last += 1
+        return self._last
+
+    def is_last(self, turn: int) -> bool:
+        """Whether no event began after that turn."""
+        return turn == self._last
+
+
+def pressed_at(opened: Opened | None, row: Any, at: Any) -> Pressed:
+    """The token that was pressed, as the browser names it.
 
     Raises:
-        UserError: there is no such spot, as where the page was left open over a restart.
+        UserError: there is no such token, as where the page was left open over a restart.
     """
     if opened is None or not isinstance(row, int) or not isinstance(at, int) or not 0 <= row < len(opened.ids):
         raise UserError("this token is no longer there; read or write the text again")
-    return replace(opened, pressed=(row, at))
+    return Pressed(opened.ids[row], at)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,56 +117,61 @@ class Page:
 
     def __init__(self, workers: Sequence[Worker], models: Sequence[About]) -> None:
         self._workers, self.models = list(workers), list(models)
+        self._runs = itertools.count()
 
     @property
     def alike(self) -> bool:
         """Whether the two models' distributions are over the same tokens."""
         return len({model.tokens_mark for model in self.models}) == 1
 
-    def read(self, text: str, chat: bool, by: str) -> tuple[Opened, Markup]:
+    def read(self, text: str, chat: bool, by: str) -> tuple[Opened, Pressed, Markup]:
         """A text as coloured tokens; what comes next is open."""
         ids = tuple(self._workers[0].ask("ids_of", text=text, chat=chat))
         tokens = self._workers[0].ask("read", ids=ids)
-        opened = Opened((ids,), (tokens,), (0, len(ids)))
-        return opened, drawing.coloured(tokens, by=by, pressed=opened.pressed)
+        return Opened((ids,), (tokens,)), Pressed(ids, len(ids)), drawing.coloured(tokens, by=by, pressed=(0, len(ids)))
 
-    def position(self, opened: Opened | None, shaping: Shaping) -> Markup:
-        """The distribution at the spot that is open."""
-        if opened is None or opened.pressed is None:
+    def position(self, pressed: Pressed | None, shaping: Shaping) -> Markup:
+        """The distribution at the token that is pressed."""
+        if pressed is None:
             return drawing.empty(PRESS_A_TOKEN)
-        row, at = opened.pressed
-        return panels.position_panel(self._workers[0].ask("position", ids=opened.ids[row], at=at, shaping=shaping))
+        return panels.position_panel(self._workers[0].ask("position", ids=pressed.ids, at=pressed.at, shaping=shaping))
 
-    def write(self, request: Request, by: str) -> Iterator[tuple[Opened, Markup]]:
-        """Responses as they are written, several times a second; at last with what may be pressed."""
-        for prompt, samples in _pictures(self._workers[0], request):
-            yield _opened(prompt, samples), panels.samples_panel(samples, by=by)
+    def write(self, request: Request, by: str) -> Iterator[tuple[Opened, Markup] | None]:
+        """Responses as they are written, several times a second; None where there is nothing new.
 
-    def compare(self, text: str, chat: bool, by: str) -> tuple[Opened, Markup, Markup]:
-        """A text coloured by the difference of two models; what comes next is open.
+        Raises:
+            UserError: it cannot be written, or was broken off, which the last picture says too.
+        """
+        run = next(self._runs)
+        for picture in _pictures(self._workers[0], request):
+            yield picture and (_opened(*picture), panels.samples_panel(picture[1], by=by, run=run))
+
+    def compare(self, text: str, chat: bool, by: str) -> tuple[Opened, Pressed, Markup, Markup]:
+        """A text coloured by the difference of two models, and what the colours mean; what comes next is open.
 
         Raises:
             UserError: there is one model, or their tokens differ.
         """
         first, second = self._two()
         ids = tuple(first.ask("ids_of", text=text, chat=chat))
-        opened = Opened((ids,), (first.ask("read", ids=ids), second.ask("read", ids=ids)), (0, len(ids)))
-        return opened, *self.colour_difference(opened, by)
+        opened = Opened((ids,), (first.ask("read", ids=ids), second.ask("read", ids=ids)))
+        pressed = Pressed(ids, len(ids))
+        return opened, pressed, *self.colour_difference(opened, pressed, by)
 
-    def colour_difference(self, opened: Opened | None, by: str) -> tuple[Markup, Markup]:
+    def colour_difference(self, opened: Opened | None, pressed: Pressed | None, by: str) -> tuple[Markup, Markup]:
         """The tokens that are open, by another difference; and what the colours mean."""
         if opened is None:
             return drawing.empty("The text will be here, coloured by where the models differ."), Markup("")
         one, two = opened.tokens
-        return drawing.differing(one, two, by=by, pressed=opened.pressed), drawing.scale(by, both=True)
+        spot = None if pressed is None else (0, pressed.at)
+        return drawing.differing(one, two, by=by, pressed=spot), drawing.scale(by, both=True)
 
-    def differ(self, opened: Opened | None, temperature: float) -> Markup:
-        """The two distributions at the spot that is open."""
-        if opened is None or opened.pressed is None:
+    def differ(self, pressed: Pressed | None, temperature: float) -> Markup:
+        """The two distributions at the token that is pressed."""
+        if pressed is None:
             return drawing.empty(PRESS_A_TOKEN)
         first, second = self._two()
-        row, at = opened.pressed
-        ids = opened.ids[row]
+        ids, at = pressed.ids, pressed.at
         shaping = Shaping(temperature=temperature)
         places = [worker.ask("position", ids=ids, at=at, shaping=shaping) for worker in (first, second)]
         rows = [worker.ask("log_probabilities", ids=ids, at=at) for worker in (first, second)]
@@ -152,33 +191,44 @@ class Page:
             )
         )
 
-    def write_both(self, request: Request, by: str) -> Iterator[Markup]:
-        """Both models' responses as they are written; where one fails, the other goes on."""
+    def write_both(self, request: Request, by: str) -> Iterator[Markup | None]:
+        """Both models' responses as they are written; where one fails, the other goes on.
+
+        Raises:
+            UserError: neither can write.
+        """
         self._two(same_tokens=False)
         running = {number: _pictures(worker, request) for number, worker in enumerate(self._workers)}
-        columns = [drawing.empty("waiting …")] * len(self._workers)
+        shown, failed = [Markup("")] * len(self._workers), [Markup("")] * len(self._workers)
+        reasons: list[str] = []
+        run = next(self._runs)
         try:
             while running:
                 for number in list(running):
                     try:
-                        _, samples = next(running[number])
-                        columns[number] = panels.samples_panel(samples, by=by, series=number)
+                        if picture := next(running[number]):
+                            shown[number] = panels.samples_panel(
+                                picture[1], by=by, run=run, series=number, pressable=False
+                            )
                     except StopIteration:
                         del running[number]
                     except UserError as error:
-                        columns[number] = drawing.notice(str(error))
+                        reasons.append(str(error))
+                        failed[number] = drawing.notice(str(error))
                         del running[number]
-                yield self._side_by_side(columns)
+                yield self._side_by_side(shown, failed) if any(shown) else None
         finally:
             for one in running.values():
                 one.close()
+        if not any(shown):
+            raise UserError("\n".join(dict.fromkeys(reasons)))
 
-    def _side_by_side(self, columns: Sequence[Markup]) -> Markup:
+    def _side_by_side(self, shown: Sequence[Markup], failed: Sequence[Markup]) -> Markup:
         parts = Markup("").join(
             Markup('<section><h3><i class="swatch series-{}"></i>{}</h3>{}</section>').format(
-                number, model.name, column
+                number, model.name, (failure + column) or drawing.empty("waiting for the model …")
             )
-            for number, (model, column) in enumerate(zip(self.models, columns, strict=True))
+            for number, (model, column, failure) in enumerate(zip(self.models, shown, failed, strict=True))
         )
         return Markup('<div class="side">{}</div>').format(parts)
 
@@ -193,27 +243,45 @@ class Page:
         return self._workers[0], self._workers[1]
 
 
-def _pictures(worker: Worker, request: Request) -> Generator[tuple[list[int], list[Sample]]]:
-    """The prompt's tokens and the samples so far, now and then, and at the end."""
+Picture = tuple[list[int], list[Sample]]
+"""The prompt's tokens and the samples so far."""
+
+
+def _pictures(worker: Worker, request: Request) -> Generator[Picture | None]:
+    """What there is, now and then and at the end; None where there is nothing new."""
     samples = [Sample() for _ in range(request.samples)]
     prompt: list[int] = []
     shown = 0.0
     parts = worker.stream("write", **request.asked)
     try:
-        for number, part in enumerate(parts):
-            if number == 0:
+        for part in parts:
+            if part is None:
+                yield None
+                continue
+            if not prompt:
                 prompt = part
-            elif isinstance(part, Ended):
-                samples[part.sample].ended = part
             else:
-                for new in part:
-                    samples[new.sample].add(new)
+                _add(part, samples)
             if time.monotonic() - shown > _EACH:
                 shown = time.monotonic()
                 yield prompt, samples
         yield prompt, samples
+    except UserError:
+        if any(sample.tokens for sample in samples):
+            for sample in samples:
+                sample.broken = sample.ended is None
+            yield prompt, samples
+        raise
     finally:
         parts.close()
+
+
+def _add(part: Ended | Sequence[New], samples: Sequence[Sample]) -> None:
+    if isinstance(part, Ended):
+        samples[part.sample].ended = part
+        return
+    for new in part:
+        samples[new.sample].add(new)
 
 
 def _opened(prompt: Sequence[int], samples: Sequence[Sample]) -> Opened:

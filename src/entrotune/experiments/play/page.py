@@ -1,27 +1,46 @@
 """The page: its tabs, and which handler answers what."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
 from entrotune.experiments.play import drawing, parts
-from entrotune.experiments.play.handlers import PRESS_A_TOKEN, Opened, Page, opened_at
+from entrotune.experiments.play.handlers import PRESS_A_TOKEN, Opened, Page, Panel, pressed_at
 from entrotune.experiments.play.serving import MOST_FILE_BYTES
-from entrotune.experiments.play.wiring import file_text, on, on_press, request, shaping
+from entrotune.experiments.play.wiring import RANGES, file_text, on, on_press, request, shaping, within
 
 EXAMPLE = (
     "The capital of France is Paris. The capital of Australia is Canberra, though many people would say Sydney.\n"
     "My favourite fruit is the mango."
 )
 
+_BLUE = "#0069a8"  # as in reports
+
 
 def look() -> dict[str, Any]:
     """Theme and style, for gradio; fonts are the reader's own."""
     sans = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
     mono = ["ui-monospace", "SF Mono", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace"]
-    theme = gr.themes.Base(
-        primary_hue=gr.themes.colors.sky, neutral_hue=gr.themes.colors.slate, font=sans, font_mono=mono
+    # White on the darkest of these, and each of these on its paper, can be read (WCAG 2.2, 1.4.3).
+    blue = gr.themes.Color(
+        "#eef6fb",
+        "#d5e9f5",
+        "#abd3eb",
+        "#7cc0f5",
+        "#5bb8ee",
+        _BLUE,
+        "#005a91",
+        "#004c7a",
+        "#003d63",
+        "#002f4c",
+        "#002033",
+    )
+    theme = gr.themes.Base(primary_hue=blue, neutral_hue=gr.themes.colors.slate, font=sans, font_mono=mono).set(
+        body_text_color_subdued="#545b64",
+        body_text_color_subdued_dark="#a4abb4",
+        button_primary_background_fill_dark=_BLUE,
+        button_primary_background_fill_hover_dark="#007ac2",
     )
     return {"theme": theme, "css": parts.asset("play.css")}
 
@@ -45,111 +64,135 @@ def build(page: Page) -> gr.Blocks:
 
 
 def _read_tab(page: Page) -> None:
-    notice = parts.notice("read")
     text = gr.Textbox(EXAMPLE, label="Text", lines=4, max_lines=12, elem_id="read-text")
     chat = parts.chat_box(page, "Read it as a chat message that the model is about to answer", value=False)
     with gr.Row(elem_classes=["buttons"]):
         go = gr.Button("Read", variant="primary", elem_id="read-go")
-        file = gr.UploadButton(f"Open a text file, up to {MOST_FILE_BYTES // 1000:,} kB", file_types=["text"])
-    by, scale, tokens = _coloured("read", "Read a text to see it here, a colour a token.")
-    opened = gr.State(None)
-    sliders, panel = _position(page, "read", opened, tokens, notice)
+        file = gr.UploadButton(f"Open a text file, up to {MOST_FILE_BYTES // 1_000_000} MB", file_types=["text"])
+    notice = parts.notice("read")
+    by, tokens = _coloured("read", "Read a text to see it here, a colour a token.")
+    opened, shown, sliders, panel = _position(page, "read", tokens, notice)
 
-    def read(text: str, chat: bool, by: str, *settings: float) -> tuple[Any, ...]:
-        found, coloured = page.read(text, chat, by)
-        return found, coloured, page.position(found, shaping(*settings))
+    def read(text: str, chat: bool, by: str, shown: Panel, *settings: float) -> tuple[Any, ...]:
+        found, end, coloured = page.read(text, chat, by)
+        turn = shown.press(end)
+        return found, coloured, _last(page.position(end, shaping(*settings)), shown, turn)
 
-    def open_file(path: str, *others: Any) -> Iterator[tuple[Any, ...]]:
-        text = file_text(path)
-        yield text, gr.skip(), gr.skip(), gr.skip()
+    def open_file(file: Mapping[str, Any], *others: Any) -> Iterator[tuple[Any, ...]]:
+        text = file_text(file)
+        yield text, *[gr.skip()] * len(outputs)
         yield text, *read(text, *others)
 
-    inputs, outputs = [text, chat, by, *sliders], [opened, tokens, panel]
+    inputs, outputs = [text, chat, by, shown, *sliders], [opened, tokens, panel]
     on([go.click, text.submit, chat.change], read, inputs, notice, outputs)
     on([file.upload], open_file, [file, *inputs[1:]], notice, [text, *outputs])
-    parts.scale_below(by, scale, "read-tokens")
 
 
 def _write_tab(page: Page) -> None:
-    notice = parts.notice("write")
     asking = parts.asking(page, "write")
-    by, scale, tokens = _coloured("write", "Responses will be here, with the entropy of each choice below.")
-    opened = gr.State(None)
-    _position(page, "write", opened, tokens, notice)
+    notice = parts.notice("write")
+    by, tokens = _coloured("write", "Responses will be here, with the entropy of each choice below.")
+    opened, shown, _, panel = _position(page, "write", tokens, notice)
 
-    def write(by: str, *asked: Any) -> Iterator[tuple[Any, ...]]:
-        yield from page.write(request(*asked), by)
+    def write(by: str, shown: Panel, *asked: Any) -> Iterator[tuple[Any, ...] | None]:
+        empty: Any = drawing.empty(PRESS_A_TOKEN)
+        for picture in page.write(request(*asked), by):
+            if picture is None:
+                yield None
+                continue
+            if (
+                empty is not None
+            ):  # what was pressed is gone with the responses before, but not what is pressed meanwhile
+                shown.press(None)
+            yield *picture, gr.skip() if empty is None else empty
+            empty = None
 
-    running = on([asking.go.click, asking.prompt.submit], write, [by, *asking.inputs], notice, [opened, tokens])
+    inputs, outputs = [by, shown, *asking.inputs], [opened, tokens, panel]
+    running = on([asking.go.click, asking.prompt.submit], write, inputs, notice, outputs)
     parts.stops(asking, running, "write-tokens")
-    parts.scale_below(by, scale, "write-tokens")
 
 
 def _compare_tab(page: Page) -> None:
-    notice = parts.notice("compare")
     text = gr.Textbox(EXAMPLE, label="Text", lines=3, max_lines=12, elem_id="compare-text")
     chat = parts.chat_box(page, "Read it as a chat message that the models are about to answer", value=False)
     with gr.Row(elem_classes=["buttons"]):
         go = gr.Button("Compare", variant="primary", elem_id="compare-go")
+    notice = parts.notice("compare")
     by = gr.Radio(list(drawing.DIFFERENCES), value="surprisal", label="Colour by the change of", elem_id="compare-by")
-    coloured, meaning = page.colour_difference(None, "surprisal")
+    coloured, meaning = page.colour_difference(None, None, "surprisal")
     scale = parts.html(meaning)
     tokens = parts.tokens(coloured, elem_id="compare-tokens")
-    temperature = gr.Slider(0, 3, 1, step=0.05, label="Temperature", elem_id="compare-temperature")
+    temperature = gr.Slider(*RANGES["temperature"], 1, step=0.05, label="Temperature", elem_id="compare-temperature")
     panel = parts.html(drawing.empty(PRESS_A_TOKEN), elem_id="compare-panel")
-    opened = gr.State(None)
+    opened, shown = gr.State(None), gr.State(Panel())
 
-    def compare(text: str, chat: bool, by: str, temperature: float) -> tuple[Any, ...]:
-        found, coloured, meaning = page.compare(text, chat, by)
-        return found, coloured, meaning, page.differ(found, temperature)
+    def differing(shown: Panel, turn: int, temperature: float | None) -> Any:
+        return _last(page.differ(shown.pressed, within("temperature", temperature)), shown, turn)
 
-    def press(opened: Opened | None, row: Any, at: Any, temperature: float) -> tuple[Any, ...]:
-        found = opened_at(opened, row, at)
-        return found, page.differ(found, temperature)
+    def compare(text: str, chat: bool, by: str, shown: Panel, temperature: float) -> tuple[Any, ...]:
+        found, end, coloured, meaning = page.compare(text, chat, by)
+        return found, coloured, meaning, differing(shown, shown.press(end), temperature)
 
-    shown = [opened, tokens, scale, panel]
-    on([go.click, text.submit, chat.change], compare, [text, chat, by, temperature], notice, shown)
-    on([by.change], page.colour_difference, [opened, by], notice, [tokens, scale])
-    on_press(tokens, press, [opened, temperature], notice, [opened, panel])
-    again = [opened, temperature]
-    on([temperature.change], lambda *values: (page.differ(*values),), again, notice, [panel], lively=True)
+    def press(opened: Opened | None, row: Any, at: Any, shown: Panel, temperature: float) -> tuple[Any, ...]:
+        return (differing(shown, shown.press(pressed_at(opened, row, at)), temperature),)
+
+    def reshape(shown: Panel, temperature: float | None) -> tuple[Any, ...]:
+        return (gr.skip() if temperature is None else differing(shown, shown.turn(), temperature),)
+
+    def recolour(opened: Opened | None, shown: Panel, by: str) -> tuple[Any, ...]:
+        return page.colour_difference(opened, shown.pressed, by)
+
+    inputs, outputs = [text, chat, by, shown, temperature], [opened, tokens, scale, panel]
+    on([go.click, text.submit, chat.change], compare, inputs, notice, outputs)
+    on([by.change], recolour, [opened, shown, by], notice, [tokens, scale])
+    on_press(tokens, press, [opened, shown, temperature], notice, [panel])
+    on([temperature.change], reshape, [shown, temperature], notice, [panel], lively=True)
 
 
 def _write_both(page: Page) -> None:
     parts.html("<h2>Responses side by side</h2>")
-    notice = parts.notice("both")
     asking = parts.asking(page, "both")
+    notice = parts.notice("both")
     both = parts.html(drawing.empty("Responses of both models will be here."), elem_id="both-samples")
 
-    def write(*asked: Any) -> Iterator[tuple[Any, ...]]:
+    def write(*asked: Any) -> Iterator[tuple[Any, ...] | None]:
         for picture in page.write_both(request(*asked), "entropy"):
-            yield (picture,)
+            yield None if picture is None else (picture,)
 
     running = on([asking.go.click, asking.prompt.submit], write, asking.inputs, notice, [both])
     parts.stops(asking, running, "both-samples")
 
 
-def _coloured(name: str, before: str) -> tuple[gr.Radio, gr.HTML, gr.HTML]:
-    """A choice of colours, what they mean, and the tokens."""
+def _coloured(name: str, before: str) -> tuple[gr.Radio, gr.HTML]:
+    """A choice of colours, which the style follows by itself, and the tokens."""
     by = gr.Radio(list(drawing.COLOURINGS), value="entropy", label="Colour by", elem_id=f"{name}-by")
-    scale = parts.html(drawing.scale("entropy"))
-    return by, scale, parts.tokens(drawing.empty(before), elem_id=f"{name}-tokens")
+    parts.html(drawing.scales())
+    return by, parts.tokens(drawing.empty(before), elem_id=f"{name}-tokens")
 
 
 def _position(
-    page: Page, name: str, opened: gr.State, tokens: gr.HTML, notice: gr.HTML
-) -> tuple[list[gr.Slider], gr.HTML]:
-    """Sliders, and the distribution at the token that is pressed."""
+    page: Page, name: str, tokens: gr.HTML, notice: gr.HTML
+) -> tuple[gr.State, gr.State, list[gr.Slider], gr.HTML]:
+    """What is open, what the panel shows, sliders, and the panel: the distribution at the token that is pressed."""
+    opened, shown = gr.State(None), gr.State(Panel())
     sliders = parts.sliders(name)
     panel = parts.html(drawing.empty(PRESS_A_TOKEN), elem_id=f"{name}-panel")
 
-    def press(opened: Opened | None, row: Any, at: Any, *settings: float) -> tuple[Any, ...]:
-        found = opened_at(opened, row, at)
-        return found, page.position(found, shaping(*settings))
+    def at_turn(shown: Panel, turn: int, settings: Sequence[float | None]) -> tuple[Any, ...]:
+        return (_last(page.position(shown.pressed, shaping(*settings)), shown, turn),)
 
-    def reshape(opened: Opened | None, *settings: float) -> tuple[Any, ...]:
-        return (page.position(opened, shaping(*settings)),)
+    def press(opened: Opened | None, row: Any, at: Any, shown: Panel, *settings: float) -> tuple[Any, ...]:
+        return at_turn(shown, shown.press(pressed_at(opened, row, at)), settings)
 
-    on_press(tokens, press, [opened, *sliders], notice, [opened, panel])
-    on([one.change for one in sliders], reshape, [opened, *sliders], notice, [panel], lively=True)
-    return sliders, panel
+    def reshape(shown: Panel, *settings: float | None) -> tuple[Any, ...]:
+        # While a number is typed there may be none.
+        return (gr.skip(),) if None in settings else at_turn(shown, shown.turn(), settings)
+
+    on_press(tokens, press, [opened, shown, *sliders], notice, [panel])
+    on([one.change for one in sliders], reshape, [shown, *sliders], notice, [panel], lively=True)
+    return opened, shown, sliders, panel
+
+
+def _last(found: Any, shown: Panel, turn: int) -> Any:
+    """What is to be shown, unless something was pressed or slid since then, which is answered too."""
+    return found if shown.is_last(turn) else gr.skip()

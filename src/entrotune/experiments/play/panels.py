@@ -23,11 +23,13 @@ class Sample:
         tokens: so far.
         shaped: entropy of what the strategy made of each distribution, nats.
         ended: what is known at the end.
+        broken: whether it was broken off.
     """
 
     tokens: list[Token] = field(default_factory=list)
     shaped: list[float | None] = field(default_factory=list)
     ended: Ended | None = None
+    broken: bool = False
 
     def add(self, new: New) -> None:
         """Take a new token."""
@@ -59,8 +61,10 @@ def position_panel(position: Position) -> Markup:
 def place_heading(position: Position) -> Markup:
     """Which place it is."""
     chosen = position.chosen
-    place = "What comes next" if chosen is None else f"Token {position.at + 1}: “{_inline(chosen.text)}”"
-    return Markup("<h3>{}</h3><p><small>after “…{}”</small></p>").format(place, _inline(position.before))
+    place = Markup("What comes next")
+    if chosen is not None:
+        place = Markup("Token {}: “<bdi>{}</bdi>”").format(position.at + 1, _inline(chosen.text))
+    return Markup("<h3>{}</h3><p><small>after “…<bdi>{}</bdi>”</small></p>").format(place, _inline(position.before))
 
 
 def curve_panel(positions: Sequence[Position], *, names: Sequence[str]) -> Markup:
@@ -103,7 +107,7 @@ def difference_panel(found: Difference, texts: Sequence[str], names: Sequence[st
         Markup(
             '<tr class="{}"><td class="word" title="{}">{}</td><td class="bar"><span class="track">'
             '<i class="one" style="width:{:.2f}%"></i><i class="two" style="width:{:.2f}%"></i></span></td>'
-            "<td>{}</td><td>{}</td><td>{:+.1f}</td></tr>"
+            "<td>{}</td><td>{}</td><td>{}</td></tr>"
         ).format(
             "here" if token == here else "",
             _inline(text),
@@ -112,7 +116,7 @@ def difference_panel(found: Difference, texts: Sequence[str], names: Sequence[st
             100 * q / most,
             _percent(p),
             _percent(q),
-            100 * (q - p),
+            _points(q - p),
         )
         for token, text, p, q in zip(found.tokens, texts, found.p, found.q, strict=True)
     )
@@ -121,24 +125,26 @@ def difference_panel(found: Difference, texts: Sequence[str], names: Sequence[st
     )
     return Markup(
         '<div class="key">{}</div><div class="over"><table class="bars"><thead><tr><th>token</th><th></th>'
-        "<th>first, %</th><th>second, %</th><th>change</th></tr></thead><tbody>{}</tbody></table></div>"
+        "<th>first, %</th><th>second, %</th><th>change, points</th></tr></thead><tbody>{}</tbody></table></div>"
     ).format(key, rows)
 
 
-def samples_panel(samples: Sequence[Sample], *, by: str, series: int = 0) -> Markup:
-    """Responses as coloured tokens with the trace of their entropy."""
-    cards = Markup("").join(_card(sample, number=number, by=by, series=series) for number, sample in enumerate(samples))
-    return Markup('<div class="samples">{}</div>').format(cards)
+def samples_panel(samples: Sequence[Sample], *, by: str, run: int, series: int = 0, pressable: bool = True) -> Markup:
+    """Responses as coloured tokens with the trace of their entropy; `run` tells one writing from the next."""
+    cards = Markup("").join(
+        _card(sample, number=number, by=by, series=series, pressable=pressable) for number, sample in enumerate(samples)
+    )
+    return Markup('<div class="samples" data-run="{}">{}</div>').format(run, cards)
 
 
-def _card(sample: Sample, *, number: int, by: str, series: int) -> Markup:
+def _card(sample: Sample, *, number: int, by: str, series: int, pressable: bool) -> Markup:
     entropies = [token.entropy for token in sample.tokens]
     shaped = [value for value in sample.shaped if value is not None]
     if sample.ended is None:
-        state = f"{len(entropies)} tokens …"
+        state = _tokens(len(entropies)) + (", broken off" if sample.broken else " …")
     else:
         end = "ended by the model" if sample.ended.finished else "ended by the limit"
-        state = f"{len(entropies)} tokens, {end}, −log p {sample.ended.nll:.1f} nats"
+        state = f"{_tokens(len(entropies))}, {end}, −log p {sample.ended.nll:.1f} nats"
     told = ""
     if entropies:
         told = f"mean entropy {_mean(entropies):.2f} nats"
@@ -148,7 +154,7 @@ def _card(sample: Sample, *, number: int, by: str, series: int) -> Markup:
     ).format(
         f"Sample {number + 1}",
         state,
-        coloured(sample.tokens, by=by, row=number, following=False),
+        coloured(sample.tokens, by=by, row=number, following=False, pressable=pressable),
         trace(entropies, series=series),
         told,
     )
@@ -203,6 +209,16 @@ def _percent(p: float) -> str:
     if p >= 0.9995:
         return f"{100 * min(p, 1.0):.1f}"
     return f"{100 * p:.2f}" if p >= 0.00005 else ("<0.01" if p > 0 else "0")
+
+
+def _points(change: float) -> str:
+    """A change of a probability in percentage points."""
+    shown = f"{100 * abs(change):.1f}"
+    return shown if float(shown) == 0 else f"{'−' if change < 0 else '+'}{shown}"
+
+
+def _tokens(count: int) -> str:
+    return f"{count:,} token{'' if count == 1 else 's'}"
 
 
 def _mean(values: Sequence[float | None]) -> float:

@@ -6,11 +6,12 @@ from typing import Any
 
 import gradio as gr
 
-from entrotune.experiments.play import drawing
 from entrotune.experiments.play.handlers import MOST_SAMPLES, Page
 from entrotune.experiments.play.strategies import OFFERS, strategy_at, takes_creativity
+from entrotune.experiments.play.wiring import RANGES
 
 PROMPT = "Write one sentence about a lighthouse."
+MOST_CREATIVITY = 2.0
 _FIRST_OFFER, _FIRST_CREATIVITY = next(iter(OFFERS)), 0.8
 
 
@@ -49,10 +50,13 @@ def sliders(name: str) -> list[gr.Slider]:
     """Temperature, top-k, top-p and min-p."""
     with gr.Row(elem_classes=["sliders"]):
         return [
-            gr.Slider(0, 3, 0.8, step=0.05, label="Temperature", min_width=180, elem_id=f"{name}-temperature"),
-            gr.Slider(0, 200, 50, step=1, label="Top-k (0: all)", min_width=180, elem_id=f"{name}-top-k"),
-            gr.Slider(0.01, 1, 0.95, step=0.01, label="Top-p (1: all)", min_width=180, elem_id=f"{name}-top-p"),
-            gr.Slider(0, 0.5, 0.05, step=0.01, label="Min-p (0: all)", min_width=180, elem_id=f"{name}-min-p"),
+            gr.Slider(*RANGES[which], start, step=step, label=label, min_width=180, elem_id=f"{name}-{which}")
+            for which, start, step, label in (
+                ("temperature", 0.8, 0.05, "Temperature"),
+                ("top-k", 50, 1, "Top-k (0: all)"),
+                ("top-p", 0.95, 0.01, "Top-p (1: all)"),
+                ("min-p", 0.05, 0.01, "Min-p (0: all)"),
+            )
         ]
 
 
@@ -65,8 +69,9 @@ def asking(page: Page, name: str) -> Asking:
             list(OFFERS), value=_FIRST_OFFER, label="Way of choosing tokens", min_width=220, elem_id=f"{name}-offer"
         )
         creativity = gr.Slider(
-            0, 2, _FIRST_CREATIVITY, step=0.05, label="Creativity", min_width=220, elem_id=f"{name}-creativity"
-        )
+            0, MOST_CREATIVITY, _FIRST_CREATIVITY, step=0.05, label="Creativity", min_width=220,
+            elem_id=f"{name}-creativity",
+        )  # fmt: skip
         strategy = gr.Textbox(
             strategy_at(_FIRST_OFFER, _FIRST_CREATIVITY),
             label="Strategy (may be changed by hand)",
@@ -86,8 +91,9 @@ def asking(page: Page, name: str) -> Asking:
         go = gr.Button("Write", variant="primary", elem_id=f"{name}-go")
         stop = gr.Button("Stop", elem_id=f"{name}-stop")
 
-    def chosen(offer: str, creativity: float) -> tuple[Any, Any]:
-        text = strategy_at(offer, creativity)
+    def chosen(offer: str, creativity: float | None) -> tuple[Any, Any]:
+        # While a number is typed there may be none, or one beyond the slider's ends.
+        text = strategy_at(offer, min(MOST_CREATIVITY, max(0.0, creativity or 0.0)))
         return gr.update(value=text, info=OFFERS[offer].told), gr.update(interactive=takes_creativity(offer))
 
     gr.on(
@@ -95,6 +101,7 @@ def asking(page: Page, name: str) -> Asking:
         chosen,
         [offer, creativity],
         [strategy, creativity],
+        preprocess=False,
         show_progress="hidden",
         trigger_mode="always_last",
         api_visibility="private",
@@ -105,23 +112,20 @@ def asking(page: Page, name: str) -> Asking:
 def stops(asking: Asking, running: Any, name: str) -> None:
     """Have the form's second button stop what runs, and say so where the responses are."""
     asking.stop.click(None, cancels=[running], api_visibility="private")
-    # The last picture of what was stopped may still be on its way.
-    say = (
-        f"() => setTimeout(() => document.querySelectorAll('#{name} .sample header span').forEach("
-        "(one) => { one.textContent = one.textContent.replace(' …', ', stopped'); }), 600)"
-    )
+    # The last pictures of what was stopped may still be on their way; those of the next run are left alone.
+    say = f"""() => {{
+        const run = () => document.querySelector('#{name} [data-run]')?.dataset.run;
+        const stopped = run(), until = Date.now() + 5000;
+        const mark = () => {{
+            if (run() !== stopped) return;
+            document.querySelectorAll('#{name} .sample header span').forEach((one) => {{
+                if (one.textContent.endsWith(' …')) one.textContent = one.textContent.replace(' …', ', stopped');
+            }});
+            if (Date.now() < until) setTimeout(mark, 150);
+        }};
+        mark();
+    }}"""
     asking.stop.click(None, js=say, api_visibility="private")
-
-
-def recolour(name: str) -> str:
-    """JavaScript that colours the tokens of a part by something else, at once."""
-    return f"(by) => {{ document.querySelectorAll('#{name} .tokens').forEach((one) => one.dataset.by = by); }}"
-
-
-def scale_below(by: gr.Radio, scale: gr.HTML, name: str) -> None:
-    """Have a choice of colours recolour the tokens and say what they mean."""
-    by.change(drawing.scale, [by], [scale], show_progress="hidden", api_visibility="private")
-    by.change(None, [by], None, js=recolour(name), api_visibility="private")
 
 
 def asset(name: str) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import ipaddress
 import os
 import socket
-from typing import Any
+from typing import Any, cast
 
 from entrotune.errors import UserError
 from entrotune.experiments.play.guard import Guard
@@ -106,8 +106,14 @@ def server(blocks: Any, look: dict[str, Any], listening: socket.socket) -> Any:
         footer_links=[],
         **look,
     )
-    guarded: Any = Guard(app, hosts=hosts, most=_MOST_BYTES)
+    guard = Guard(app, hosts=hosts, most=_MOST_BYTES)
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            guard.end()
+            await super().shutdown(sockets)
+
     settings = uvicorn.Config(
-        guarded, log_level="warning", access_log=False, timeout_graceful_shutdown=_TO_END, server_header=False
+        cast(Any, guard), log_level="warning", access_log=False, timeout_graceful_shutdown=_TO_END, server_header=False
     )
-    return uvicorn.Server(settings)
+    return Server(settings)

@@ -2,9 +2,10 @@
 
 import functools
 import inspect
+import math
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from entrotune.experiments.play.handlers import Request
 from entrotune.experiments.play.shaping import Shaping
 
 Handler = Callable[..., Any]
+RANGES = {"temperature": (0.0, 3.0), "top-k": (0, 200), "top-p": (0.01, 1.0), "min-p": (0.0, 0.5)}
+"""Ends of the sliders."""
 
 
 def on(
@@ -37,6 +40,7 @@ def on(
         answering(handler, len(outputs)),
         list(inputs),
         [notice, *outputs],
+        preprocess=False,  # numbers out of their range are told here, and not by a message of gradio's
         show_progress="hidden" if lively else "minimal",
         trigger_mode="always_last" if lively else None,
         api_visibility="private",
@@ -55,6 +59,7 @@ def on_press(tokens: gr.HTML, handler: Handler, inputs: Sequence[Any], notice: g
         pressed,
         list(inputs),
         [notice, *outputs],
+        preprocess=False,
         show_progress="minimal",
         trigger_mode="always_last",
         api_visibility="private",
@@ -69,7 +74,7 @@ def answering(handler: Handler, outputs: int) -> Handler:
         def stream(*values: Any) -> Iterator[tuple[Any, ...]]:
             try:
                 for found in handler(*values):
-                    yield ("", *found)
+                    yield ("", *([gr.skip()] * outputs if found is None else found))
             except Exception as error:
                 yield (_told(error), *[gr.skip()] * outputs)
 
@@ -94,38 +99,73 @@ def _told(error: Exception) -> str:
     return drawing.notice(f"An error that should not be: {type(error).__name__}: {first}")
 
 
-def shaping(temperature: float, top_k: float, top_p: float, min_p: float) -> Shaping:
-    """The settings of the sliders."""
-    return Shaping(temperature=float(temperature), top_k=int(top_k), top_p=float(top_p), min_p=float(min_p))
+def shaping(temperature: float | None, top_k: float | None, top_p: float | None, min_p: float | None) -> Shaping:
+    """The settings of the sliders.
+
+    Raises:
+        UserError: a number was left out or is none.
+    """
+    return Shaping(
+        temperature=within("temperature", temperature),
+        top_k=_whole("top-k", within("top-k", top_k)),
+        top_p=within("top-p", top_p),
+        min_p=within("min-p", min_p),
+    )
 
 
-def request(prompt: str, chat: bool, strategy: str, samples: float, new_tokens: float, seed: float | None) -> Request:
+def within(name: str, value: float | None) -> float:
+    """The setting of a slider; beyond its ends, as while it is typed, the end, to which the slider then goes.
+
+    Raises:
+        UserError: the number was left out or is none.
+    """
+    low, high = RANGES[name]
+    return min(high, max(low, _number(name, value)))
+
+
+def request(
+    prompt: str,
+    chat: bool,
+    strategy: str,
+    samples: float | None,
+    new_tokens: float | None,
+    seed: float | None,
+) -> Request:
     """What is asked for in a form.
 
     Raises:
         UserError: a number was left out or is none.
     """
-    numbers = {"samples": samples, "new tokens": new_tokens, "seed": seed}
-    for name, value in numbers.items():
-        if value is None or value != int(value):
-            raise UserError(f"{name} is {'empty' if value is None else value}; expected a whole number")
     return Request(
         prompt=prompt or "",
         chat=chat,
         strategy=strategy or "",
-        samples=int(samples),
-        max_new_tokens=int(new_tokens),
-        seed=int(seed or 0),
+        samples=_whole("samples", samples),
+        max_new_tokens=_whole("new tokens", new_tokens),
+        seed=_whole("seed", seed),
     )
 
 
-def file_text(path: str) -> str:
-    """The text of an uploaded file.
+def _number(name: str, value: float | None) -> float:
+    if value is None or not math.isfinite(value):
+        raise UserError(f"{name} is {'empty' if value is None else value}; expected a number")
+    return float(value)
+
+
+def _whole(name: str, value: float | None) -> int:
+    number = _number(name, value)
+    if number != int(number):
+        raise UserError(f"{name} is {value}; expected a whole number")
+    return int(number)
+
+
+def file_text(file: Mapping[str, Any]) -> str:
+    """The text of an uploaded file, as gradio describes it.
 
     Raises:
         UserError: it is no UTF-8 text.
     """
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(file["path"]).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"the file is no UTF-8 text: byte {error.start:,} cannot be read") from None

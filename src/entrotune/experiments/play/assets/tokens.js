@@ -5,8 +5,18 @@ const focus = (token) => {
   all().forEach((one) => one.setAttribute("tabindex", one === token ? "0" : "-1"));
   token.focus();
 };
+// Responses that are being written are drawn anew several times a second, without what was pressed meanwhile.
+let pressed = null;
+const run = () => element.querySelector("[data-run]")?.dataset.run;
+const mark = (token) => all().forEach((one) => one.setAttribute("aria-pressed", one === token ? "true" : "false"));
+new MutationObserver(() => {
+  if (!pressed || pressed.run !== run()) return;
+  const token = element.querySelector(`.tok[data-row="${pressed.row}"][data-at="${pressed.at}"]`);
+  if (token?.getAttribute("aria-pressed") === "false") mark(token);
+}).observe(element, { childList: true, subtree: true, attributeFilter: ["aria-pressed"] });
 const press = (token) => {
-  all().forEach((one) => one.setAttribute("aria-pressed", one === token ? "true" : "false"));
+  mark(token);
+  pressed = run() && { run: run(), row: token.dataset.row, at: token.dataset.at };
   // On a phone the distribution is screens below.
   if (matchMedia("(max-width: 640px)").matches) {
     const tokens = element.closest("[id$='-tokens']");
