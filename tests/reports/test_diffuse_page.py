@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from entrotune.errors import UserError
-from entrotune.reports import diffuse_sentences, diffuse_table, group_table, write_diffuse_report, write_report
+from entrotune.reports import diffuse_sentences, diffuse_table, group_tables, write_diffuse_report, write_report
 from reports.pages_read import Page
 
 
@@ -125,7 +125,7 @@ def test_table(record: dict[str, Any]) -> None:
 
 
 def test_groups_of_a_study(record: dict[str, Any], tmp_path: Path) -> None:
-    assert group_table(record) is None
+    assert group_tables(record) == []
     estimate = {"value": 0.25, "low": 0.125, "high": 0.375, "n": 3}
     one = {
         "group": "<b>chance</b>",
@@ -144,8 +144,9 @@ def test_groups_of_a_study(record: dict[str, Any], tmp_path: Path) -> None:
     )
     for words in told:
         assert words in page.words
-    console = Console(file=io.StringIO(), width=110)
-    console.print(group_table(study))
+    console = Console(file=io.StringIO(), width=80)
+    for table in group_tables(study):
+        console.print(table)
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "…" not in shown
     for words in ("left out", "<b>chance</b>", "0.500 → 0.250", "0.125 to 0.375"):

@@ -103,13 +103,12 @@ def show_curriculum(record: Mapping[str, Any]) -> int:
 
 def show_diffuse(record: Mapping[str, Any]) -> int:
     """Distributions before and after, in a table."""
-    from entrotune.reports import diffuse_table, group_table
+    from entrotune.reports import diffuse_table, group_tables
 
     console = _console()
     console.print(diffuse_table(record))
-    groups = group_table(record)
-    if groups is not None:
-        console.print(groups)
+    for table in group_tables(record):
+        console.print(table)
     print(f"{record['seconds']['total']:.0f} s. Open {record['recipe']['out']}/report.html")
     return 0
 

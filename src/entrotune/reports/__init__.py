@@ -4,7 +4,7 @@ from entrotune.reports.analysis_page import write_analysis_report
 from entrotune.reports.analysis_terminal import analysis_findings, analysis_table
 from entrotune.reports.cards import model_card
 from entrotune.reports.curriculum_page import curriculum_sentences, curriculum_table, write_curriculum_report
-from entrotune.reports.diffuse_groups import group_table
+from entrotune.reports.diffuse_groups import group_tables
 from entrotune.reports.diffuse_page import diffuse_sentences, diffuse_table, write_diffuse_report
 from entrotune.reports.evidence import evidence_page, trimmed
 from entrotune.reports.generation_page import generation_table, write_generation_report
@@ -35,7 +35,7 @@ __all__ = [
     "evidence_page",
     "generation_table",
     "generation_view",
-    "group_table",
+    "group_tables",
     "mauve_sentences",
     "merge_card",
     "model_card",

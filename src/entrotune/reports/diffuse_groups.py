@@ -51,18 +51,29 @@ def read_groups(record: Mapping[str, Any]) -> Groups | None:
     )
 
 
-def group_table(record: Mapping[str, Any]) -> Table | None:
-    """The groups of a study for a terminal."""
+def group_tables(record: Mapping[str, Any]) -> list[Table]:
+    """The groups of a study for a terminal: what spread, and what it did to ordinary chats; none for a run."""
     groups = read_groups(record)
     if groups is None:
-        return None
+        return []
+    first = "left out" if record.get("study") == "leave-one-out" else "trained on"
+    changed = 1 + len(_CHANGED)  # the number of sets comes first
+    kept = "The same runs on ordinary rows; intervals as above."
+    tables = [
+        _table(groups, first, slice(0, changed), groups.told),
+        _table(groups, first, slice(changed, None), kept),
+    ]
+    return [table for table in tables if len(table.columns) > 1]
+
+
+def _table(groups: Groups, first: str, shown: slice, caption: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, caption_justify="left")
-    table.caption = groups.told
-    table.add_column("left out" if record.get("study") == "leave-one-out" else "trained on")
-    for column in groups.columns:
-        table.add_column(column, justify="right")
+    table.caption = caption
+    table.add_column(first, overflow="fold")
+    for column in groups.columns[shown]:
+        table.add_column(column, justify="right", no_wrap=True)
     for name, cells in groups.rows:
-        table.add_row(Text(visible(name)), *("\n".join(lines) for lines in cells))
+        table.add_row(Text(visible(name)), *("\n".join(lines) for lines in cells[shown]))
     return table
 
 
