@@ -142,7 +142,7 @@ def test_groups_of_a_study(record: dict[str, Any], tmp_path: Path) -> None:
         "Group Sets Valid mass Evenness KL(w‖P) KL from the base",
         "<b>chance</b> 2 0.500 → 0.250 0.125 to 0.375 0.750 → 0.875 4.000 → – 0.250 0.125 to 0.375",
     )
-    for words in told:
+    for words in (*told, "Of the runs with seed 0."):
         assert words in page.words
     console = Console(file=io.StringIO(), width=80)
     for table in group_tables(study):
@@ -152,6 +152,7 @@ def test_groups_of_a_study(record: dict[str, Any], tmp_path: Path) -> None:
     for words in ("left out", "<b>chance</b>", "0.500 → 0.250", "0.125 to 0.375"):
         assert words in shown
     single = page_of({**study, "study": "leave-one-in", "seeds": [0]}, tmp_path / "report.html")
+    assert "with seed" not in single.words
     assert "not trained on, before → after; one seed; 95% intervals over chats." in single.words
 
 

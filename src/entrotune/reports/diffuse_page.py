@@ -83,6 +83,7 @@ def write_diffuse_report(record: Mapping[str, Any], path: str | Path) -> None:
         figures=figures,
         sentences=diffuse_sentences(record),
         groups=read_groups(record),
+        of_seed=_of_seed(record),
         retention=_retention(record),
         measures=[label for _, label in MEASURES],
     )
@@ -100,7 +101,7 @@ def diffuse_sentences(record: Mapping[str, Any]) -> list[str]:
                 f"{label.lower()} from {_mean(record, 'before', sets, key)} to {_mean(record, 'after', sets, key)}"
                 for key, label in (("evenness", "Evenness"), ("valid_mass", "Valid mass"))
             ]
-            told.append(f"{len(sets)} sets {name}: mean {' and mean '.join(parts)}")
+            told.append(f"{len(sets)} sets {name}{_of_seed(record)}: mean {' and mean '.join(parts)}")
     return told
 
 
@@ -137,6 +138,12 @@ def _check(record: Mapping[str, Any]) -> None:
     for side in ("before", "after"):
         if not isinstance(record.get(side), Mapping):
             raise UserError(f'The record: a run towards target distributions needs an object "{side}".')
+
+
+def _of_seed(record: Mapping[str, Any]) -> str:
+    """Which of several seeds the single sets are of."""
+    seeds = record.get("seeds") or []
+    return f" with seed {seeds[0]}" if len(seeds) > 1 else ""
 
 
 def _sentence(one: Mapping[str, Any], record: Mapping[str, Any]) -> str:
