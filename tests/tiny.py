@@ -45,3 +45,12 @@ def tiny_llama(seed: int = 0, **changes: Any) -> LlamaForCausalLM:
     """A Llama of two layers with random weights."""
     torch.manual_seed(seed)
     return LlamaForCausalLM(LlamaConfig(**(SHAPE | changes))).eval()
+
+
+def llama_saying(tokens: range) -> LlamaForCausalLM:
+    """Random weights, in float64; no tokens but these have a chance."""
+    model = tiny_llama(initializer_range=0.2)
+    bias = torch.full((SHAPE["vocab_size"],), -torch.inf)
+    bias[tokens.start : tokens.stop] = 0.0
+    model.lm_head.bias = torch.nn.Parameter(bias)
+    return model.double()

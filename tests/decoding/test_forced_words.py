@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from entrotune.decoding import ForcedWords, Strategy, draw, stream
 from entrotune.decoding.forced_words import missing_words
 from entrotune.errors import UserError
-from tiny import byte_tokenizer, tiny_llama
+from tiny import byte_tokenizer, llama_saying
 
 PROMPTS = [(5, 6, 7), (8,), (9, 4, 3, 5, 8), (7, 6)]
 END, SAID = 2, range(2, 10)
@@ -19,12 +19,8 @@ END, SAID = 2, range(2, 10)
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    """Random weights, in float64; it can only say the tokens 2 (the end) to 9."""
-    model = tiny_llama(initializer_range=0.2)
-    bias = torch.full((300,), -torch.inf)
-    bias[SAID.start : SAID.stop] = 0.0
-    model.lm_head.bias = torch.nn.Parameter(bias)
-    return model.double()
+    """It can only say the tokens 2 (the end) to 9."""
+    return llama_saying(SAID)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import torch
 from entrotune.decoding import Strategy, draw, stream
 from entrotune.decoding.choices import Choices
 from entrotune.errors import UserError
-from tiny import byte_tokenizer, tiny_llama
+from tiny import byte_tokenizer, llama_saying, tiny_llama
 
 PROMPTS = [(5, 6, 7), (8,), (9, 4, 3, 5, 8), (7, 6)]
 END, WORDS = 2, range(2, 10)
@@ -19,12 +19,8 @@ Beam = tuple[float, tuple[int, ...]]
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    """Two layers with random weights, in float64, that can only say the tokens 2 (the end) to 9."""
-    model = tiny_llama(initializer_range=0.2)
-    bias = torch.full((300,), -torch.inf)
-    bias[WORDS.start : WORDS.stop] = 0.0
-    model.lm_head.bias = torch.nn.Parameter(bias)
-    return model.double()
+    """It can only say the tokens 2 (the end) to 9."""
+    return llama_saying(WORDS)
 
 
 def found(model: Any, text: str, prompts: list[tuple[int, ...]] = PROMPTS, *, index: int = 0, tokens: int = 8) -> list:
