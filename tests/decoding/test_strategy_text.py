@@ -47,7 +47,7 @@ def test_reads_back(text: str, shown: str) -> None:
         ("temperature(1) + annealed", "exclude each other"),
         ("top_k(3) + top_k(4)", "exclude each other"),
         ("contrastive(0.6)", "is written contrastive_search(k=4, alpha=0.6)"),
-        ("constrained_beam", "forced words are not offered"),
+        ("constrained_beam", "are given with --force_words"),
         ("contrastive_search(1)", "k must be a whole number of at least 2"),
         ("contrastive_search(4, 1.5)", "alpha must be from 0 to 1"),
         ("diverse_beam(6, 4)", "groups must be a divisor of beams, 6"),

@@ -106,8 +106,11 @@ def in_the_middle(page: Any, worker: Any) -> Iterator[None]:
     page.get_by_role("tab", name="Write").click()
     page.fill("#write-prompt textarea", "Name a fruit.")
     page.locator("#write-strategy textarea, #write-strategy input").fill("greedy")
-    set_number(page, "#write-count", "1")
-    set_number(page, "#write-length", "230")
+    wanted = {"#write-count": "1", "#write-length": "230"}
+    while any(page.input_value(f"{place} input[type=number]") != value for place, value in wanted.items()):
+        for place, value in wanted.items():
+            set_number(page, place, value)
+        page.wait_for_timeout(300)  # a page that is still being set up may put its own numbers back
     pid = worker.pid
     os.kill(pid, signal.SIGSTOP)
     try:
