@@ -55,12 +55,14 @@ def best(model: Any, tokenizer: Any, ids: tuple[int, ...], words: list[str], tok
     return max(scores, key=scores.__getitem__)
 
 
-@pytest.mark.parametrize(("words", "power"), [(["w5"], 1), (["w5", "w3"], 0), (["w4 w6"], 1), (["w7s"], 0)])
+@pytest.mark.parametrize(
+    ("words", "power"), [(["w5"], 0), (["w5"], 1), (["w5", "w3"], 0), (["w4 w6"], 1), (["w7s"], 0)]
+)
 def test_without_a_cut_it_is_the_best_of_all(model: Any, tokenizer: Any, words: list[str], power: float) -> None:
-    expected = [best(model, tokenizer, ids, words, 3, power) for ids in PROMPTS[:2]]
-    together = found(model, tokenizer, words, f"beam(200, {power})", 3, PROMPTS[:2])
+    expected = [best(model, tokenizer, ids, words, 3, power) for ids in PROMPTS[1:3]]
+    together = found(model, tokenizer, words, f"beam(200, {power})", 3, PROMPTS[1:3])
     assert [one.token_ids for one in together] == expected
-    for ids, one in zip(PROMPTS, together, strict=False):
+    for ids, one in zip(PROMPTS[1:3], together, strict=True):
         with torch.no_grad():
             log_p = model(torch.tensor([[*ids, *one.token_ids]])).logits[0].log_softmax(-1)
         nll = -sum(float(log_p[len(ids) - 1 + at, token]) for at, token in enumerate(one.token_ids))
@@ -102,6 +104,7 @@ def test_other_parts_of_the_strategy_count(model: Any, tokenizer: Any) -> None:
     [
         ("an art", []),
         ("a party", ["art"]),
+        ("a cart", ["art"]),
         ("arts", ["art"]),
         ("Art", ["art"]),
         ("art.", []),

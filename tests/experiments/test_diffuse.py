@@ -192,6 +192,7 @@ def test_a_study_with_several_seeds(base: Path, tmp_path: Path, capsys: pytest.C
         # Student's t at one degree of freedom; the deviation of two values is half their distance times √2.
         assert found["high"] - found["value"] == pytest.approx(12.7062 * abs(means[0] - means[1]) / 2, rel=1e-4)
     assert runs[0]["before"] == runs[1]["before"]  # the untouched model has no seed
+    assert record["after"]["pets/a"] == runs[0]["after"]["pets/a"] != runs[1]["after"]["pets/a"]
     kl = pets["retention"]["kl_to_base"]
     assert kl["value"] == pytest.approx(sum(run["retention"]["after"]["kl_to_base"]["value"] for run in runs) / 2)
     assert pets["retention"]["kl_to_base"]["n"] == 2

@@ -24,6 +24,19 @@ def test_a_ratio_is_taken_at_half_the_smaller_sample() -> None:
     assert distinct_ratio(few, many).value == pytest.approx(0.25)
 
 
+def test_the_interval_is_that_of_leaving_out_each_answer() -> None:
+    values, others = ["a"] * 5 + ["b", "b", "b", "c", "d"], ["x"] * 6 + ["y"] * 3 + ["z"]
+
+    def variance(all_values: list[str]) -> float:
+        left = [math.log(expected_distinct(all_values[:at] + all_values[at + 1 :], 5)) for at in range(10)]
+        return 9 / 10 * sum((one - sum(left) / 10) ** 2 for one in left)
+
+    found = distinct_ratio(values, others)
+    half = 1.959964 * math.sqrt(variance(values) + variance(others))
+    assert found.high is not None
+    assert math.log(found.high / found.value) == pytest.approx(half, rel=1e-5)
+
+
 def test_too_few_have_no_interval_or_no_ratio() -> None:
     found = distinct_ratio(["a", "b", "c"], ["a", "a", "a"])
     assert (found.value, found.low, found.high) == (pytest.approx(1.0), None, None)
