@@ -32,7 +32,7 @@ def plan_diffuse(config: DiffuseConfig) -> dict[str, Any]:
         for sequence in one.sequences
     )
     steps = -(-len(sets.trained) // config.sets_per_step) * config.passes
-    runs = len(sets.groups) * len(config.seeds or [config.seed]) if config.is_study else 1
+    runs = len(sets.groups) * len(config.each_seed) if config.is_study else 1
     return {
         "kind": "plan",
         "data": counts,

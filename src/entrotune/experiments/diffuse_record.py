@@ -98,7 +98,6 @@ def study_record(config: DiffuseConfig, runs: Sequence[StudyRun]) -> dict[str, A
             before[label], after[label] = run.record["before"][one["label"]], run.record["after"][one["label"]]
     return {
         **_header(config, first["device"]),
-        "seeds": list(dict.fromkeys(run.seed for run in runs)),
         "title": f"Target distributions, {kind} over {len(groups)} groups",
         "study": kind,
         "seconds": {"total": round(sum(run.record["seconds"]["total"] for run in runs), 1)},
@@ -150,7 +149,7 @@ def _header(config: DiffuseConfig, device: str) -> dict[str, Any]:
         "versions": provenance.versions(),
         "git_revision": provenance.git_revision(),
         "device": device,
-        "seeds": [config.seed],
+        "seeds": config.each_seed,
         "conventions": CONVENTIONS,
         "recipe": {key: value for key, value in config.to_dict().items() if key not in ("resume", "overwrite")},
     }

@@ -11,6 +11,7 @@ from entrotune.errors import UserError
 from entrotune.experiments.diffuse_record import StudyRun, study_record
 from entrotune.experiments.diffuse_run import run_diffuse
 from entrotune.experiments.diffuse_sets import read_sets
+from entrotune.experiments.folders import is_free
 from entrotune.files import atomic_write_json
 from entrotune.reports import write_diffuse_report
 from entrotune.training.distribution import DiffuseConfig
@@ -29,7 +30,7 @@ def run_study(config: DiffuseConfig, *, progress: Progress | None = None) -> dic
     groups = list(dict.fromkeys(one.group for one in read_sets(config)))
     _check_study(folder, config, groups)
     atomic_write_json(folder / "study.json", {"schema_version": 1, "kind": "study", "recipe": config.to_dict()})
-    planned = [(seed, group) for seed in config.seeds or [config.seed] for group in groups]
+    planned = [(seed, group) for seed in config.each_seed for group in groups]
     task = progress.add_task("runs", total=len(planned)) if progress is not None else None
     runs: list[StudyRun] = []
     for seed, group in planned:
@@ -68,9 +69,7 @@ def _check_study(folder: Path, config: DiffuseConfig, groups: list[str]) -> None
         raise UserError(f"there is one group, {groups[0]!r}, so none to leave out; give sets of two groups or more")
     if len({group_folder(group) for group in groups}) < len(groups):
         raise UserError("two groups have names that make one folder; rename one with the field group")
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; give the name of a folder to write the study to")
-    if not folder.exists() or not any(folder.iterdir()):
+    if is_free(folder, "study"):
         return
     study = folder / "study.json"
     if not study.exists():

@@ -161,11 +161,7 @@ class GenerateConfig:
                 raise UserError(message)
 
     def _check_limits(self) -> None:
-        given = [
-            name
-            for name in ("force_words", "choices", "pattern", "json_schema", "enforce")
-            if getattr(self, name) not in (None, False, [])
-        ]
+        given = list(self._given("force_words", "choices", "pattern", "json_schema", "enforce"))
         if not given:
             return
         if self.choices:
@@ -191,10 +187,10 @@ class GenerateConfig:
     def identity(self) -> Mapping[str, Any]:
         """What must be equal for responses in `out` to be gone on with; how many, and how fast, may change."""
         names = ("strategy", "max_new_tokens", "seed", "system", "prompting", "candidates", "endpoint", "dtype")
-        limits = {
-            "choices": self.choices or None,
-            "pattern": self.pattern,
-            "enforce": self.enforce or None,
-            "force_words": self.force_words or None,
-        }
-        return {name: getattr(self, name) for name in names} | {k: v for k, v in limits.items() if v is not None}
+        limits = self._given("choices", "pattern", "enforce", "force_words")
+        return {name: getattr(self, name) for name in names} | limits
+
+    def _given(self, *names: str) -> dict[str, Any]:
+        """Those of the fields that were given."""
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value not in (None, False, [])}

@@ -26,11 +26,13 @@ class Groups:
 
     Attributes:
         told: what the numbers are.
+        kind: what the groups were in their runs.
         columns: heads of all columns but the first.
         rows: a group's name and its cells; a cell is one or two lines.
     """
 
     told: str
+    kind: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
 
@@ -42,10 +44,13 @@ def read_groups(record: Mapping[str, Any]) -> Groups | None:
         return None
     kept = [(name, head) for name, head in _KEPT if any(name in (one.get("retention") or {}) for one in groups)]
     seeds = len(record.get("seeds") or [])
-    left = "left out" if record.get("study") == "leave-one-out" else "that were not trained on"
+    kind, left = "trained on", "that were not trained on"
+    if record.get("study") == "leave-one-out":
+        kind = left = "left out"
     over = f"95% intervals over {seeds} seeds" if seeds > 1 else "one seed; 95% intervals over chats"
     return Groups(
         f"Means over the sets {left}, before → after; {over}.",
+        kind,
         ("Sets", *(head for _, head in (*_CHANGED, *kept))),
         tuple((str(one.get("group")), _cells(one, [name for name, _ in kept])) for one in groups),
     )
@@ -56,20 +61,17 @@ def group_tables(record: Mapping[str, Any]) -> list[Table]:
     groups = read_groups(record)
     if groups is None:
         return []
-    first = "left out" if record.get("study") == "leave-one-out" else "trained on"
     changed = 1 + len(_CHANGED)  # the number of sets comes first
-    kept = "The same runs on ordinary rows; intervals as above."
-    tables = [
-        _table(groups, first, slice(0, changed), groups.told),
-        _table(groups, first, slice(changed, None), kept),
-    ]
-    return [table for table in tables if len(table.columns) > 1]
+    tables = [_table(groups, slice(0, changed), groups.told)]
+    if len(groups.columns) > changed:
+        tables.append(_table(groups, slice(changed, None), "The same runs on ordinary rows; intervals as above."))
+    return tables
 
 
-def _table(groups: Groups, first: str, shown: slice, caption: str) -> Table:
+def _table(groups: Groups, shown: slice, caption: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, caption_justify="left")
     table.caption = caption
-    table.add_column(first, overflow="fold")
+    table.add_column(groups.kind, overflow="fold")
     for column in groups.columns[shown]:
         table.add_column(column, justify="right", no_wrap=True)
     for name, cells in groups.rows:

@@ -95,17 +95,15 @@ def _write_tab(page: Page) -> None:
     opened, shown, _, panel = _position(page, "write", tokens, notice)
 
     def write(by: str, shown: Panel, *asked: Any) -> Iterator[tuple[Any, ...] | None]:
-        empty: Any = drawing.empty(PRESS_A_TOKEN)
+        first = True
         for picture in page.write(request(*asked), by):
             if picture is None:
                 yield None
                 continue
-            if (
-                empty is not None
-            ):  # what was pressed is gone with the responses before, but not what is pressed meanwhile
+            if first:  # what was pressed is gone with the responses before, but not what is pressed meanwhile
                 shown.press(None)
-            yield *picture, gr.skip() if empty is None else empty
-            empty = None
+            yield *picture, drawing.empty(PRESS_A_TOKEN) if first else gr.skip()
+            first = False
 
     inputs, outputs = [by, shown, *asking.inputs], [opened, tokens, panel]
     running = on([asking.go.click, asking.prompt.submit], write, inputs, notice, outputs)

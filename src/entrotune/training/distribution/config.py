@@ -115,6 +115,11 @@ class DiffuseConfig:
         """Whether there is a run for each group."""
         return self.leave_one_out or self.leave_one_in
 
+    @property
+    def each_seed(self) -> list[int]:
+        """The seeds of all runs."""
+        return [self.seed] if self.seeds is None else self.seeds
+
     def _check_choices(self) -> None:
         for name in ("fix", "conflicts", "method", "precision"):
             value, kind = getattr(self, name), get_type_hints(DiffuseConfig)[name]
