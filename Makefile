@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
 PARALLEL := -n $(WORKERS) --dist worksteal
 
-.PHONY: help setup demo check test test-full bench bench-gpu docs clean
+.PHONY: help setup demo check test test-full bench bench-gpu docs pictures clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ bench-gpu: $(VENV)/.installed-dev  ## the same on a GPU beside its peers, then w
 
 docs: $(VENV)/.installed-dev  ## serve the documentation on loopback
 	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
+
+pictures: $(VENV)/.installed-dev  ## take the documentation's pictures anew: of the demo's report, and of play
+	$(BIN)/python docs/pictures/take.py
 
 clean:  ## remove what was built, but no runs
 	rm -rf $(VENV) site dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

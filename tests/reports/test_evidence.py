@@ -3,14 +3,17 @@
 import copy
 import json
 import re
+import shutil
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from entrotune import evidence
 from entrotune.errors import UserError
-from entrotune.reports import evidence_page, read_record, trimmed, write_comparison_report
+from entrotune.reports import evidence_page, evidence_picture, read_record, trimmed, write_comparison_report
 from reports.records import comparison, estimate
 
 ROOT = Path(__file__).parents[2]
@@ -49,9 +52,12 @@ def _table(page: str, title: str) -> list[list[str]]:
 
 
 def test_the_committed_page_is_made_from_the_committed_records(tmp_path: Path) -> None:
-    page = evidence([str(KEPT)], out=str(tmp_path / "evidence.md"))
-    told = "docs/evidence.md is not its records; write it anew: entrotune evidence docs/evidence --out docs/evidence.md"
-    assert page.read_text(encoding="utf-8") == (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8"), told
+    for path in KEPT.glob("*.json"):
+        shutil.copy(path, tmp_path)
+    page = evidence([str(tmp_path)], keep=str(tmp_path), out=str(tmp_path.parent / "evidence.md"))
+    command = "entrotune evidence docs/evidence --keep docs/evidence --out docs/evidence.md"
+    committed = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
+    assert page.read_text(encoding="utf-8").replace(f"{tmp_path.name}/", "evidence/") == committed, command
 
 
 def test_committed_records_are_small_and_hold_no_samples() -> None:
@@ -65,7 +71,7 @@ def test_committed_records_are_small_and_hold_no_samples() -> None:
 
 
 def test_a_page_has_every_number_with_its_interval(record: dict[str, Any]) -> None:
-    page = evidence_page([trimmed(record)])
+    page = evidence_page([trimmed(record)], [None])
     rows = _table(page, "### Quality and diversity")
     settings = [setting for variant in record["variants"] for setting in variant["settings"]]
     assert len(rows) == 2 + len(settings)
@@ -90,7 +96,7 @@ def test_over_epochs_are_means_over_seeds(record: dict[str, Any]) -> None:
     ]
     for variant in made["variants"][2:]:
         variant["course"] = []
-    rows = _table(evidence_page([made]), "Validation NLL after each epoch")
+    rows = _table(evidence_page([made], [None]), "Validation NLL after each epoch")
     assert rows[0] == ["variant", "1", "2"]
     assert [row[1:] for row in rows[2:]] == [["3.500", "2.250"]]
 
@@ -105,7 +111,7 @@ def test_over_epochs_are_means_over_seeds(record: dict[str, Any]) -> None:
     ],
 )
 def test_small_runs_are_called_so(record: dict[str, Any], device: str, seeds: list[int], told: str | None) -> None:
-    page = evidence_page([record | {"device": device, "seeds": seeds}])
+    page = evidence_page([record | {"device": device, "seeds": seeds}], [None])
     assert (told or "A small run") in page if told else "A small run" not in page
 
 
@@ -113,7 +119,7 @@ def test_text_from_outside_is_no_markup(record: dict[str, Any]) -> None:
     hostile = "<script>alert(1)</script> | [x](y) `z`\n# no"
     record["title"] = hostile
     record["variants"][1] |= {"label": hostile, "differs": {"objective": hostile}}
-    page = evidence_page([trimmed(record)])
+    page = evidence_page([trimmed(record)], [None])
     outside = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", page)
     assert "<script>" not in outside.replace("\\<script\\>", "")
     assert not any(line.startswith("# no") for line in page.splitlines())
@@ -123,7 +129,7 @@ def test_a_kept_record_makes_the_same_page_and_still_a_report(record: dict[str, 
     before = copy.deepcopy(record)
     kept = json.loads(json.dumps(trimmed(record)))
     assert record == before
-    assert evidence_page([kept]) == evidence_page([trimmed(record)])
+    assert evidence_page([kept], [None]) == evidence_page([trimmed(record)], [None])
     assert len(json.dumps(kept)) < len(json.dumps(record))
     write_comparison_report(kept, tmp_path / "report.html")
     assert "stops generalising" in (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -134,14 +140,65 @@ def test_the_command_keeps_records_and_refuses_what_is_none(record: dict[str, An
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "comparison.json").write_text(json.dumps(record), encoding="utf-8")
     kept, out = tmp_path / "kept", tmp_path / "page.md"
-    with pytest.raises(UserError, match=r"kept as one\.json"):
+    with pytest.raises(UserError, match="are named one"):
         evidence([str(tmp_path / "a/one"), str(tmp_path / "b/one")], keep=str(kept), out=str(out))
     assert not kept.exists()
     evidence([str(tmp_path / "two")], keep=str(kept), out=str(out))
     evidence([str(tmp_path / "a/one")], keep=str(kept), out=str(out))
-    assert sorted(path.name for path in kept.iterdir()) == ["one.json", "two.json"]
+    before = (kept / "two.json").read_text(encoding="utf-8")
+    evidence([str(kept)], keep=str(kept), out=str(out))
+    assert (kept / "two.json").read_text(encoding="utf-8") == before, "a kept record is not trimmed again"
+    assert sorted(path.name for path in kept.iterdir()) == ["one.json", "one.svg", "two.json", "two.svg"]
+    assert re.findall(r"\]\((.*)\)$", out.read_text(encoding="utf-8"), re.MULTILINE) == ["kept/one.svg", "kept/two.svg"]
     assert out.read_text(encoding="utf-8").count("\n## ") == 2
     (tmp_path / "empty").mkdir()
     for source, told in (("empty", "neither a comparison"), ("none", "neither a comparison")):
         with pytest.raises(UserError, match=told):
             evidence([str(tmp_path / source)], out=str(out))
+
+
+def _drawn(svg: str) -> list[tuple[str, list[tuple[float, float]]]]:
+    """The lines of variants in a picture: group and the places of their markers."""
+    found = []
+    for group in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}g"):
+        if (name := group.get("id", "")).startswith("variant-"):
+            marks = group.iter("{http://www.w3.org/2000/svg}use")
+            found.append((name, [(float(mark.get("x", "")), float(mark.get("y", ""))) for mark in marks]))
+    return found
+
+
+def test_a_picture_has_every_setting_where_its_numbers_are(record: dict[str, Any]) -> None:
+    record["variants"][1]["label"] = hostile = "a <b> $x_1$ & c"
+    svg = evidence_picture(trimmed(record))
+    assert svg is not None
+    assert svg == evidence_picture(trimmed(record))
+    assert hostile in "".join(ET.fromstring(svg).itertext())
+    lines, axes = _drawn(svg), (record["front"]["diversity"], record["front"]["quality"])
+    fronts, points = [], []
+    for position, variant in enumerate(record["variants"]):
+        marks = next(marks for name, marks in lines if name == f"variant-{position}")
+        assert len(marks) == len(variant["settings"])
+        fronts += marks
+        points += [tuple(one["metrics"][name]["value"] for name in axes) for one in variant["settings"]]
+    better = [record["metrics"][name]["better"] for name in axes]
+    for axis in (0, 1):  # a linear map of the numbers; better is to the right, and up, where a picture's y is less
+        drawn, numbers = [mark[axis] for mark in fronts], [point[axis] for point in points]
+        slope, at = np.polyfit(numbers, drawn, 1)
+        assert (slope > 0) == ((better[axis] == "higher") == (axis == 0))
+        np.testing.assert_allclose(np.polyval([slope, at], numbers), drawn, atol=0.01)
+
+
+def test_courses_are_drawn_beside_fronts_and_nothing_without_numbers(record: dict[str, Any]) -> None:
+    made = trimmed(record)
+    for variant in made["variants"]:
+        variant["course"] = []
+    made["variants"][1]["course"] = [
+        {"seed": 0, "epoch": epoch, "train_nll": 2.0, "validation_nll": nll, "validation_entropy": 1.0}
+        for epoch, nll in ((0.0, 90.0), (1.0, 3.0), (2.0, 2.5), (3.0, 2.0))
+    ]
+    svg = evidence_picture(made)
+    assert svg is not None
+    courses = [marks for name, marks in _drawn(svg) if name == "variant-1"][1]
+    assert len(courses) == 3, "all epochs but the start"
+    assert courses[1][1] == pytest.approx((courses[0][1] + courses[2][1]) / 2, abs=0.01)
+    assert evidence_picture(made | {"variants": []}) is None

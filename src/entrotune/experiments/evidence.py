@@ -1,19 +1,22 @@
-"""`entrotune evidence`: comparisons → a page of Markdown, and the small records it is made from."""
+"""`entrotune evidence`: comparisons → a page of Markdown with pictures, and the small records it is made from."""
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 from entrotune.errors import UserError
 from entrotune.files import atomic_write_text
-from entrotune.reports import evidence_page, read_record, trimmed
+from entrotune.reports import evidence_page, evidence_picture, read_record, trimmed
 
 
 def evidence(sources: list[str], *, out: str = "evidence.md", keep: str | None = None) -> Path:
-    """Write tables of comparisons, with intervals, seeds, model, data, date and command, as Markdown.
+    """Write tables and pictures of comparisons, with intervals, seeds, model, data, date and command, as Markdown.
 
     Args:
         sources: folders of comparisons, their comparison.json, or folders of records that were kept.
-        out: the page to write.
+        out: the page to write. Pictures (SVG) are written beside the kept records, else into a folder beside the page
+            that has its name.
         keep: a folder for the records of the sources, without samples and small enough to be committed; the page is
             then made from all records in it.
 
@@ -26,18 +29,30 @@ def evidence(sources: list[str], *, out: str = "evidence.md", keep: str | None =
     found = {path: read_record(path, "comparison") for source in sources for path in _records(Path(source))}
     if not found:
         raise UserError("no comparison was given; name the folder of one")
+    named = [_name(path) for path in found]
+    twice = next((name for name in named if named.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"two of the comparisons are named {twice}, and so would be their files; rename a folder")
+    small = {_name(path): _small(record) for path, record in found.items()}
     if keep is not None:
-        named = [_name(path) for path in found]
-        twice = next((name for name in named if named.count(name) > 1), None)
-        if twice is not None:
-            raise UserError(f"two of the comparisons would be kept as {twice}.json; rename one of their folders")
-        for path, record in found.items():
-            text = json.dumps(trimmed(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-            atomic_write_text(Path(keep) / f"{_name(path)}.json", text)
-        found = {path: read_record(path, "comparison") for path in _records(Path(keep))}
-    page = evidence_page([trimmed(record) if _is_whole(record) else record for record in found.values()])
-    atomic_write_text(out, page)
+        for name, record in small.items():
+            text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+            atomic_write_text(Path(keep) / f"{name}.json", text)
+        small = {_name(path): _small(read_record(path, "comparison")) for path in _records(Path(keep))}
+    pictures = _write_pictures(small, Path(out), Path(keep) if keep is not None else Path(out).with_suffix(""))
+    atomic_write_text(out, evidence_page(list(small.values()), pictures))
     return Path(out)
+
+
+def _write_pictures(records: dict[str, dict[str, Any]], page: Path, folder: Path) -> list[str | None]:
+    """The paths from the page of the pictures that were written; None for a record of which nothing can be drawn."""
+    written: list[str | None] = []
+    for name, record in records.items():
+        picture, path = evidence_picture(record), folder / f"{name}.svg"
+        if picture is not None:
+            atomic_write_text(path, picture)
+        written.append(None if picture is None else Path(os.path.relpath(path, page.parent)).as_posix())
+    return written
 
 
 def _records(source: Path) -> list[Path]:
@@ -56,5 +71,6 @@ def _name(path: Path) -> str:
     return path.resolve().parent.name if path.name == "comparison.json" else path.stem
 
 
-def _is_whole(record: dict[str, object]) -> bool:
-    return "samples" in record
+def _small(record: dict[str, Any]) -> dict[str, Any]:
+    """What a page needs of a comparison; one that was kept is small already."""
+    return trimmed(record) if "samples" in record else record

@@ -52,6 +52,16 @@ def curve_points(rows: Rows, best_step: int | None = None) -> list[CurvePoint]:
     return points
 
 
+def mean_by_epoch(course: Rows, key: str) -> dict[float, float]:
+    """{epoch: mean over seeds} of a trimmed variant's `course`; entries without a finite number are left out."""
+    found: dict[float, list[float]] = {}
+    for row in course:
+        value, epoch = read_number(row.get(key)), read_number(row.get("epoch"))
+        if value is not None and epoch is not None:
+            found.setdefault(round(epoch, 2), []).append(value)
+    return {epoch: sum(values) / len(values) for epoch, values in found.items()}
+
+
 def lowest_step(rows: Rows) -> int | None:
     """The step of the lowest validation NLL, the first of equals; None without validation rows."""
     measured = [

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
-from entrotune.reports.curves import curve_points
+from entrotune.reports.curves import curve_points, mean_by_epoch
 from entrotune.reports.epochs import epoch_table
 from entrotune.reports.markdown import code, fenced, inline, table
 from entrotune.reports.numbers import MISSING, Shown, format_count, format_number, format_seconds, read_number
@@ -64,14 +65,17 @@ def _trimmed_variant(variant: Mapping[str, Any], kept: set[str]) -> dict[str, An
     return left | measured | {"course": _course(variant)}
 
 
-def evidence_page(records: Sequence[Mapping[str, Any]]) -> str:
-    """The page of trimmed comparisons, in their order."""
-    return "\n\n".join([_OPENING, *("\n\n".join(_section(record)) for record in records)]) + "\n"
+def evidence_page(records: Sequence[Mapping[str, Any]], pictures: Sequence[str | None]) -> str:
+    """The page of trimmed comparisons, in their order, with the relative path of each one's picture or None."""
+    sections = [_section(record, picture) for record, picture in zip(records, pictures, strict=True)]
+    return "\n\n".join([_OPENING, *("\n\n".join(section) for section in sections)]) + "\n"
 
 
-def _section(record: Mapping[str, Any]) -> list[str]:
-    parts = [part(record) for part in _PARTS]
-    return [f"## {inline(record.get('title') or 'Comparison')}", *(part for part in parts if part)]
+def _section(record: Mapping[str, Any], picture: str | None) -> list[str]:
+    title = inline(record.get("title") or "Comparison")
+    shown = f"![{title}: fronts, and NLL over epochs]({quote(picture)})" if picture else ""
+    parts = [_size(record), _facts(record), shown, *(part(record) for part in _PARTS)]
+    return [f"## {title}", *(part for part in parts if part)]
 
 
 def _size(record: Mapping[str, Any]) -> str:
@@ -174,7 +178,7 @@ def _over_epochs(record: Mapping[str, Any]) -> str:
         ("validation_entropy", "Entropy on validation rows"),
     ):
         courses = {
-            str(variant.get("label") or variant["name"]): _by_epoch(variant.get("course") or [], key)
+            str(variant.get("label") or variant["name"]): mean_by_epoch(variant.get("course") or [], key)
             for variant in record["variants"]
         }
         epochs = sorted({epoch for course in courses.values() for epoch in course if epoch > 0})
@@ -229,8 +233,6 @@ def _retention(record: Mapping[str, Any]) -> str:
 
 
 _PARTS: tuple[Callable[[Mapping[str, Any]], str], ...] = (
-    _size,
-    _facts,
     _variants,
     _measurements,
     _stops,
@@ -249,15 +251,6 @@ def _cell(shown: Shown | None) -> str:
     if shown is None:
         return MISSING
     return f"{shown.text} [{shown.interval_text}]" if shown.has_interval else shown.text
-
-
-def _by_epoch(course: Sequence[Mapping[str, Any]], key: str) -> dict[float, float]:
-    found: dict[float, list[float]] = {}
-    for row in course:
-        value, epoch = read_number(row.get(key)), read_number(row.get("epoch"))
-        if value is not None and epoch is not None:
-            found.setdefault(round(epoch, 2), []).append(value)
-    return {epoch: sum(values) / len(values) for epoch, values in found.items()}
 
 
 def _course(variant: Mapping[str, Any]) -> list[dict[str, Any]]:
