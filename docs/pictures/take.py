@@ -1,7 +1,7 @@
 """The pictures of the documentation, taken anew: `make pictures`, after `make demo`.
 
-Needs a Chromium on the path. Takes the report of the demo (`runs/demo/report.html`) and the page of `entrotune play` with
-the embedded model. None is retouched.
+Needs a Chromium on the path. Takes the report of the demo (`runs/demo/report.html`) and the page of `entrotune play`
+with the embedded model. None is retouched.
 """
 
 import io
