@@ -63,7 +63,7 @@ def test_compare_prints_table_and_findings(capsys: Here, model: Path, rows: Path
     table, _, findings = ended.out.partition("Differences shown [95% interval]")
     assert "untouched" in table
     assert "ce against the untouched model, both at temperature 1: lower validation NLL" in " ".join(findings.split())
-    assert "No difference shown (zero is within the interval)" in findings
+    assert "No difference shown (zero is within an interval)" in findings
     assert findings.count("•") <= 10
     assert f"Open {out}/report.html" in "".join(ended.out.split("\n")) or "report.html" in ended.out
     again = command_here(capsys, *arguments)

@@ -10,8 +10,6 @@ import yaml
 
 from entrotune import CompareConfig, TrainConfig, compare
 from entrotune.errors import UserError
-from entrotune.evaluation import Column, SettingRecord
-from entrotune.experiments.comparison import compare_settings
 from experiments.conftest import small
 
 Compared = tuple[Path, dict[str, Any]]
@@ -150,12 +148,14 @@ def test_differences_are_differences_of_the_settings_and_words_follow_numbers(co
         assert found["low"] is None or found["low"] <= found["value"] <= found["high"]
         told = {"higher": "a higher", "lower": "a lower", "no difference shown": "o difference shown in"}
         assert told[entry["verdict"]] in entry["sentence"]
+        assert entry["seeds"]["n"] == len(record["seeds"])
+        intervals = (found, entry["seeds"])
         if entry["verdict"] == "higher":
-            assert found["low"] > 0
+            assert all(interval["low"] > 0 for interval in intervals)
         elif entry["verdict"] == "lower":
-            assert found["high"] < 0
+            assert all(interval["high"] < 0 for interval in intervals)
         else:
-            assert found["low"] is None or found["low"] <= 0 <= found["high"]
+            assert found["low"] is None or any(interval["low"] <= 0 <= interval["high"] for interval in intervals)
     tuning = next(e for e in record["comparisons"] if e["metric"] == "nll" and e["b"]["variant"] == "base")
     assert tuning["verdict"] == "lower"
     assert "ce has a lower validation NLL than the untouched model" in tuning["sentence"]
@@ -167,49 +167,6 @@ def test_an_interval_of_a_paired_difference_is_narrower_than_of_unpaired_ones(co
     width = entry["difference"]["high"] - entry["difference"]["low"]
     own = [_setting(_variant(record, name), 1.0)["metrics"]["nll"] for name in ("gem(beta=0.7)", "ce")]
     assert width < 0.5 * min(estimate["high"] - estimate["low"] for estimate in own)
-
-
-def _settings(diversity: dict[float, list[float]], nll: float) -> list[SettingRecord]:
-    ids = ("a", "b", "c")
-    return [
-        SettingRecord(
-            temperature=temperature,
-            samples_per_prompt=4,
-            columns={
-                "distinct_2": Column(ids, np.array(values)),
-                "nll": Column(ids, nll + 10 * temperature + np.array([0.0, 1.0, 5.0]), np.ones(3)),
-            },
-            samples=(),
-        )
-        for temperature, values in diversity.items()
-    ]
-
-
-def test_ce_is_also_met_where_it_is_as_diverse() -> None:
-    nan = float("nan")
-    found = {
-        "base": _settings({1.0: [0.9, 0.9, 0.9], 1.3: [0.9, 0.9, 0.9]}, 3.0),
-        "ce": _settings({0.7: [nan, nan, nan], 1.0: [0.2, 0.3, 0.4], 1.3: [0.5, 0.6, nan]}, 2.0),
-        "gem(beta=0.7)": _settings({0.7: [0.1, 0.1, 0.1], 1.0: [0.5, 0.6, 0.6], 1.3: [0.9, 0.9, 0.9]}, 1.0),
-    }
-    config = CompareConfig(train=TrainConfig(data="x.jsonl"), objectives=["gem"])
-    entries = compare_settings(found, config)
-    matched = [entry for entry in entries if "matched_on" in entry]
-    assert [entry["metric"] for entry in matched] == ["distinct_2", "nll"]
-    for entry in matched:
-        assert entry["a"] == {"variant": "gem(beta=0.7)", "temperature": 1.0}
-        assert entry["b"] == {"variant": "ce", "temperature": 1.3}
-    assert matched[1]["difference"]["value"] == pytest.approx(-4.0)  # (1 + 10) - (2 + 13)
-    between = found | {"gem(beta=0.7)": _settings({1.0: [0.4, 0.5, 0.4]}, 1.0)}  # 13/30, of 0.3 and 0.55
-    # Between two temperatures only measures of samples are compared, and here there are none but diversity.
-    assert not any("matched_on" in entry for entry in compare_settings(between, config))
-    even = {temperature: [1.0, 1.0, 1.0] for temperature in (0.7, 1.0, 1.3)}
-    saturated = {"base": _settings(even, 3.0), "ce": _settings(even, 2.0), "gem": _settings(even, 1.0)}
-    # At the same temperature ce is as diverse as anywhere.
-    assert not any("matched_on" in entry for entry in compare_settings(saturated, config))
-
-    nowhere = found | {"gem(beta=0.7)": _settings({1.0: [nan, nan, nan]}, 1.0)}
-    assert not any("matched_on" in entry for entry in compare_settings(nowhere, config))
 
 
 def test_objectives_are_named_once_with_ce_first() -> None:

@@ -92,7 +92,7 @@ def test_the_page_and_the_terminal_tell_of_it(compared: Compared) -> None:
         console.print(retention_table(record))
     number = f"{told['difference']['value']:+.3f}".replace("-", "−")
     assert f"({number})" in caught.get()
-    evidence = evidence_page([trimmed(record)])
+    evidence = evidence_page([trimmed(record)], [None])
     assert "### Other abilities" in evidence
     assert f"{told['difference']['value']:.3f}".replace("-", "−") in evidence
 

@@ -37,6 +37,15 @@ def test_same_temperature_then_equal_diversity_then_the_untouched_model() -> Non
     ]
 
 
+def test_a_line_has_the_interval_over_seeds() -> None:
+    entry = {"metric": "nll", "difference": records.estimate(-0.5, 0.1), "verdict": "lower"}
+    entry |= {"a": {"variant": "gem(beta=0.7)"}, "b": {"variant": "ce"}, "seeds": records.estimate(-0.5, 0.2, 3)}
+    shown, _ = findings(records.comparison(comparisons=[entry]))
+    assert shown == [
+        "gem(beta=0.7) against ce: lower validation NLL −0.500 [−0.600 to −0.400; over seeds −0.700 to −0.300]."
+    ]
+
+
 def test_nothing_compared_finds_nothing() -> None:
     assert findings({}) == ([], [])
     assert findings({"comparisons": None}) == ([], [])
@@ -64,6 +73,11 @@ def test_nothing_compared_finds_nothing() -> None:
             {"verdict": "no difference shown", "difference": records.estimate(0.1, 0.2)},
             "At temperature 1, no difference shown in Vendi score between gem(beta=0.7) and ce "
             "(difference +0.100, 95% interval −0.100 to 0.300).",
+        ),
+        (
+            {"verdict": "no difference shown", "seeds": records.estimate(0.45, 0.5, 3)},
+            "At temperature 1, no difference shown in Vendi score between gem(beta=0.7) and ce "
+            "(difference +0.450, 95% interval 0.250 to 0.650, over seeds −0.050 to 0.950).",
         ),
         (
             {"b": {"variant": "ce", "temperature": 0.7}},

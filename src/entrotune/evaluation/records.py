@@ -76,6 +76,13 @@ class Column:
             return bootstrap_mean(self.values, seed=seed)
         return bootstrap_ratio(self.values, self.weights, seed=seed)
 
+    def mean(self) -> float:
+        """The mean over prompts, or over tokens; NaN where the measure is defined for none."""
+        if self.weights is not None:
+            total = self.weights.sum()
+            return float(self.values.sum() / total) if total else math.nan
+        return float(np.nanmean(self.values)) if np.isfinite(self.values).any() else math.nan
+
     def minus(self, other: "Column", *, seed: int) -> Estimate:
         """The difference of the means with its interval, paired over prompts.
 

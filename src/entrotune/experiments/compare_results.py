@@ -6,7 +6,7 @@ from typing import Any
 from entrotune.evaluation import SettingRecord
 from entrotune.experiments.compare_epochs import EpochRecord
 from entrotune.experiments.compare_variants import Plan
-from entrotune.experiments.seeds import over_seeds
+from entrotune.experiments.seeds import each_over_seeds, over_seeds
 from entrotune.training import RunFolder
 
 
@@ -48,13 +48,12 @@ class Variant:
     @property
     def settings(self) -> list[SettingRecord]:
         """One record a temperature; values of several seeds are averaged for each prompt."""
-        return [over_seeds(records) for records in zip(*(one.settings for one in self.by_seed), strict=True)]
+        return each_over_seeds([one.settings for one in self.by_seed])
 
     @property
-    def retention(self) -> SettingRecord | None:
-        """What was kept of other abilities, averaged likewise; None where it was not measured."""
-        found = [one.retention for one in self.by_seed if one.retention is not None]
-        return over_seeds(found) if found else None
+    def retention(self) -> list[SettingRecord]:
+        """What was kept of other abilities, for each seed; empty where it was not measured."""
+        return [one.retention for one in self.by_seed if one.retention is not None]
 
     @property
     def epochs(self) -> list[EpochRecord]:

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from entrotune.evaluation import Column, SettingRecord, difference
 from entrotune.evaluation.distribution import Kept, RetentionRows, measure_kept, read_retention
 from entrotune.experiments.compare_variants import BASELINE, UNTOUCHED
 from entrotune.experiments.retention_config import Retention
+from entrotune.experiments.seeds import difference_entry, over_seeds, paired_seeds
 from entrotune.files import atomic_write_json
-from entrotune.measures import verdict
 from entrotune.reports import retention_sentence
 
 SCHEMA_VERSION = 1
@@ -94,21 +94,27 @@ def retained_entry(measured: SettingRecord, *, seed: int) -> dict[str, Any]:
     return {name: column.estimate(seed=seed).to_dict() for name, column in measured.columns.items()}
 
 
-def retention_record(measured: Mapping[str, SettingRecord], rows: RetentionRows, *, seed: int) -> dict[str, Any]:
-    """The `retention` part of `comparison.json`: the rows, and each variant against the untouched model and `ce`."""
+def retention_record(
+    measured: Mapping[str, Sequence[SettingRecord]], rows: RetentionRows, *, seed: int
+) -> dict[str, Any]:
+    """The `retention` part of `comparison.json`: the rows, and each variant against the untouched model and `ce`.
+
+    Args:
+        measured: variant → a record for each seed; of the untouched model one.
+        rows: what was measured on.
+        seed: of the bootstrap.
+    """
     pairs = [(name, UNTOUCHED) for name in measured if name != UNTOUCHED]
     pairs += [(name, BASELINE) for name in measured if name not in (UNTOUCHED, BASELINE)]
     found = []
     for name, other in pairs:
+        a, b = over_seeds(measured[name]), over_seeds(measured[other])
         for metric in _COMPARED:
-            if metric in measured[name].columns:
-                estimate = difference(measured[name], measured[other], metric, seed=seed)
-                entry = {
-                    "metric": metric,
-                    "a": {"variant": name},
-                    "b": {"variant": other},
-                    "difference": estimate.to_dict(),
-                    "verdict": verdict(estimate),
-                }
+            if metric in a.columns:
+                each = paired_seeds(measured[name], measured[other])
+                entry = {"metric": metric, "a": {"variant": name}, "b": {"variant": other}} | difference_entry(
+                    difference(a, b, metric, seed=seed),
+                    [x.columns[metric].mean() - y.columns[metric].mean() for x, y in each],
+                )
                 found.append(entry | {"sentence": retention_sentence(entry)})
     return {"rows": rows.described, "comparisons": found}

@@ -4,39 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from entrotune.errors import UserError
-from entrotune.evaluation import HeldOut, SettingRecord, describe_metrics, difference, header, show_samples
+from entrotune.evaluation import HeldOut, SettingRecord, describe_metrics, header, show_samples
 from entrotune.evaluation.distribution import RetentionRows
 from entrotune.experiments.compare_config import CompareConfig
 from entrotune.experiments.compare_epochs import EpochRecord
 from entrotune.experiments.compare_results import FinishedRun, Variant
 from entrotune.experiments.compare_retention import retained_entry, retention_record
 from entrotune.experiments.compare_variants import BASELINE, UNTOUCHED
-from entrotune.experiments.curriculum_record import t_interval
-from entrotune.experiments.matching import as_diverse
-from entrotune.measures import parse_meaning, verdict
+from entrotune.experiments.differences import compare_settings
+from entrotune.experiments.seeds import over_seeds, t_interval
+from entrotune.measures import parse_meaning
 from entrotune.reports import comparison_sentence
 
 SCHEMA_VERSION = 1
-# What variants are compared on, where it was measured.
-COMPARED = (
-    "nll",
-    "slots",
-    "correct",
-    "pass@8",
-    "pass@64",
-    "majority",
-    "bleu",
-    "chrf",
-    "rouge_l",
-    "f1",
-    "exact_match",
-    "ngram_coverage",
-    "reference_coverage",
-    "vendi",
-    "base_nll",
-)
-# What they are compared on where they are about as diverse.
-MATCHED = ("nll", "slots", "correct", "pass@8", "majority", "chrf", "rouge_l", "ngram_coverage", "base_nll")
 CURVE = ("step", "epoch", "tokens", "split", "loss", "nll", "entropy", "accuracy")
 
 
@@ -67,13 +47,15 @@ def comparison_record(
         "variants": [_variant(variant, settings[variant.name], config) for variant in variants],
         "metrics": describe_metrics([setting for found in settings.values() for setting in found]),
         "front": {"quality": config.quality, "diversity": config.diversity},
-        "comparisons": compare_settings(settings, config),
+        "comparisons": compare_settings(
+            {variant.name: [one.settings for one in variant.by_seed] for variant in variants}, config
+        ),
         "samples": show_samples(held, settings),
     }
     for entry in record["comparisons"]:
         entry["sentence"] = comparison_sentence(entry, record)
     if retained is not None:
-        kept = {variant.name: variant.retention for variant in variants if variant.retention is not None}
+        kept = {variant.name: variant.retention for variant in variants if variant.retention}
         record["retention"] = retention_record(kept, retained, seed=config.sampling_seed)
     return record
 
@@ -116,8 +98,8 @@ def _variant(variant: Variant, settings: Sequence[SettingRecord], config: Compar
         **_stops(variant.runs),
         "epochs": [_epoch(one, config) for one in variant.epochs],
     }
-    if variant.retention is not None:
-        described["retention"] = retained_entry(variant.retention, seed=config.sampling_seed)
+    if variant.retention:
+        described["retention"] = retained_entry(over_seeds(variant.retention), seed=config.sampling_seed)
     for key, source in (
         ("best_step", "best_step"),
         ("last_step", "steps"),
@@ -155,49 +137,6 @@ def _epoch(one: EpochRecord, config: CompareConfig) -> dict[str, Any]:
     measured = one.setting.to_dict(seed=config.sampling_seed)
     return {"epoch": one.epoch, "step": one.step, "temperature": one.setting.temperature} | {
         "metrics": measured["metrics"]
-    }
-
-
-def compare_settings(settings: Mapping[str, Sequence[SettingRecord]], config: CompareConfig) -> list[dict[str, Any]]:
-    """Every objective against `ce` at one temperature; then against `ce` where it is about as diverse."""
-    at = config.reference_temperature
-    chosen = {name: next(s for s in found if s.temperature == at) for name, found in settings.items()}
-    found = [
-        _difference(metric, (name, chosen[name]), (other, chosen[other]), config)
-        for name, other in [
-            *((one, BASELINE) for one in settings if one not in (UNTOUCHED, BASELINE)),
-            (BASELINE, UNTOUCHED),
-        ]
-        for metric in dict.fromkeys((config.quality, config.diversity, *COMPARED))
-        if metric in chosen[name].columns and metric in chosen[other].columns
-    ]
-    for name in settings:
-        if name in (UNTOUCHED, BASELINE):
-            continue
-        # A flatter distribution can be had from `ce` by its temperature: compare where it is as diverse.
-        matched = as_diverse(settings[BASELINE], settings[name], config.diversity, near=at)
-        if matched is None or matched.temperatures == (matched.wanted.temperature,):
-            continue
-        other = {"variant": BASELINE, **matched.to_dict()}
-        found += [
-            _difference(metric, (name, matched.wanted), (BASELINE, matched.setting(metric)), config)
-            | {"b": other, "matched_on": config.diversity}
-            for metric in dict.fromkeys((config.diversity, config.quality, *MATCHED))
-            if metric in matched.wanted.columns and metric in matched.metrics
-        ]
-    return found
-
-
-def _difference(
-    metric: str, a: tuple[str, SettingRecord], b: tuple[str, SettingRecord], config: CompareConfig
-) -> dict[str, Any]:
-    estimate = difference(a[1], b[1], metric, seed=config.sampling_seed)
-    return {
-        "metric": metric,
-        "a": {"variant": a[0], "temperature": a[1].temperature},
-        "b": {"variant": b[0], "temperature": b[1].temperature},
-        "difference": estimate.to_dict(),
-        "verdict": verdict(estimate),
     }
 
 

@@ -54,10 +54,33 @@ class Matched:
         """The setting with one measure, interpolated where there are two temperatures."""
         column = self.lower.columns[metric]
         if len(self.temperatures) > 1:
-            column = self._between(column, self.upper.columns[metric])
+            column = self._between(column, self.upper.columns[metric], self._slope(metric))
         return replace(self.lower, columns={metric: column})
 
-    def _between(self, lower: Column, upper: Column) -> Column:
+    def of_seed(self, metric: str, lower: SettingRecord, upper: SettingRecord, wanted: SettingRecord) -> float:
+        """The measure that `ce` has there with one seed, given that seed's records.
+
+        The share is that of all seeds; how far the seed is from equal diversity moves it along the line, so that the
+        mean over seeds is that of `setting`.
+        """
+        low, high = lower.columns[metric], upper.columns[metric]
+        if len(self.temperatures) == 1:
+            return low.mean()
+        value = (1 - self.share) * low.mean() + self.share * high.mean()
+        if low.weights is not None:
+            return value
+        first, second, own = (one.columns[self.diversity].mean() for one in (lower, upper, wanted))
+        return value + self._slope(metric) * (own - (1 - self.share) * first - self.share * second)
+
+    def _slope(self, metric: str) -> float:
+        """Of the line between the two settings."""
+        rise, run = (
+            float(np.nanmean(self.upper.columns[name].values) - np.nanmean(self.lower.columns[name].values))
+            for name in (metric, self.diversity)
+        )
+        return rise / run
+
+    def _between(self, lower: Column, upper: Column, slope: float) -> Column:
         """(1 − share) · lower + share · upper: what is expected where that share of the answers is drawn at `upper`.
 
         The share itself is estimated, from diversities over the same prompts. To first order its error is that of the
@@ -73,7 +96,6 @@ class Matched:
             return Column(lower.ids, values)
         away = own.values - (1 - self.share) * low.values - self.share * high.values
         away -= np.nanmean(away)  # already 0 where diversity is defined for all prompts
-        slope = np.nanmean(upper.values - lower.values) / (np.nanmean(high.values) - np.nanmean(low.values))
         return Column(lower.ids, values + slope * np.nan_to_num(away))
 
 

@@ -3,12 +3,15 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.special import stdtrit
 
 from entrotune.evaluation import Column, SettingRecord
+from entrotune.measures import Estimate, verdict
+
+T = TypeVar("T")
 
 
 def over_seeds(records: Sequence[SettingRecord]) -> SettingRecord:
@@ -20,6 +23,39 @@ def over_seeds(records: Sequence[SettingRecord]) -> SettingRecord:
     if len(records) == 1:
         return first
     return dataclasses.replace(first, columns={name: _mean(name, records) for name in first.columns}, corpus={})
+
+
+def each_over_seeds(by_seed: Sequence[Sequence[SettingRecord]]) -> list[SettingRecord]:
+    """The settings of several seeds as one list: a record a temperature."""
+    return [over_seeds(records) for records in zip(*by_seed, strict=True)]
+
+
+def paired_seeds(a: Sequence[T], b: Sequence[T]) -> list[tuple[T, T]]:
+    """What belongs to one seed on both sides; what was measured once, as the untouched model, stands beside each."""
+    count = max(len(a), len(b))
+    return list(zip(*(list(side) * count if len(side) == 1 else side for side in (a, b)), strict=True))
+
+
+def difference_entry(estimate: Estimate, by_seed: Sequence[float]) -> dict[str, Any]:
+    """A difference with its verdict, in a record.
+
+    With several seeds it also has Student's t interval over what each seed alone has, and a difference is shown only
+    where both intervals lie on one side of 0: that over prompts knows nothing of another seed.
+
+    Args:
+        estimate: of the difference, over prompts.
+        by_seed: the difference of each seed; one value where there is one seed.
+    """
+    found = verdict(estimate)
+    entry = {"difference": estimate.to_dict(), "verdict": found}
+    if len(by_seed) < 2:
+        return entry
+    known = [value for value in by_seed if math.isfinite(value)]
+    if len(known) < 2:
+        return entry | {"verdict": "no difference shown"}
+    seeds = t_interval(known)
+    agree = seeds["low"] > 0 if found == "higher" else seeds["high"] < 0
+    return entry | {"verdict": found if agree else "no difference shown", "seeds": seeds | {"values": known}}
 
 
 def _mean(name: str, records: Sequence[SettingRecord]) -> Column:

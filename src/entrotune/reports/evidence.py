@@ -28,7 +28,8 @@ comparisons; nothing here is written by hand.
 
 Values stand with their 95% intervals in brackets: over prompts for what is measured of a model (a bootstrap; of several
 seeds the mean for each prompt), over seeds where a table says so (Student's t). An interval over prompts says nothing
-about another seed. NLL and entropy are in nats a token; T is the sampling temperature."""
+about another seed, so of several seeds a difference is shown only where both its intervals are clear of zero. NLL and
+entropy are in nats a token; T is the sampling temperature."""
 
 
 def trimmed(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,7 +213,7 @@ def _differences(record: Mapping[str, Any]) -> str:
     shown, not_shown = findings(record)
     parts = [
         "\n".join([f"{heading}:", "", *(f"- {inline(sentence)}" for sentence in sentences)])
-        for heading, sentences in (("Shown", shown), ("Not shown, as zero is within the interval", not_shown))
+        for heading, sentences in (("Shown", shown), ("Not shown, as zero is within an interval", not_shown))
         if sentences
     ]
     count = len(record.get("comparisons") or [])

@@ -76,7 +76,9 @@ def retention_sentence(entry: Mapping[str, Any]) -> str:
     first, second = (str(entry[side]["variant"]) for side in ("a", "b"))
     second = "the untouched model" if second == _UNTOUCHED else second
     shown = read_estimate(entry["difference"])
-    told = "" if shown is None else f" (difference {format_number(shown.value)}, {shown.interval_text})"
+    seeds = read_estimate(entry.get("seeds"))
+    over = f", over seeds {seeds.interval_text}" if seeds is not None and seeds.has_interval else ""
+    told = "" if shown is None else f" (difference {format_number(shown.value)}, {shown.interval_text}{over})"
     if entry["verdict"] not in ("higher", "lower"):
         return f"no difference shown in {label} between {first} and {second}{told}."
     return f"{first} has a {entry['verdict']} {label} than {second}{told}."

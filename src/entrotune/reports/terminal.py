@@ -41,7 +41,7 @@ def comparison_findings(comparison: Mapping[str, Any]) -> Table:
     """What a comparison found, in a few lines: differences shown, and those within their interval."""
     shown, not_shown = findings(comparison)
     lines = Table.grid()
-    headings = ("Differences shown [95% interval]", "No difference shown (zero is within the interval)")
+    headings = ("Differences shown [95% interval]", "No difference shown (zero is within an interval)")
     for heading, sentences in zip(headings, (shown, not_shown), strict=True):
         if not sentences:
             continue

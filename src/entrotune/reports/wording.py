@@ -174,7 +174,8 @@ def _in_brackets(entry: Mapping[str, Any]) -> str:
     shown = read_estimate(entry.get("difference"))
     if shown is None:
         return ""
-    interval = f" [{shown.interval_text}]" if shown.has_interval else ""
+    seeds = _over_seeds(entry)
+    interval = f" [{shown.interval_text}{f'; {seeds}' if seeds else ''}]" if shown.has_interval else ""
     return f" {_signed(shown.value)}{interval}"
 
 
@@ -182,8 +183,15 @@ def _difference(entry: Mapping[str, Any]) -> str:
     shown = read_estimate(entry.get("difference"))
     if shown is None:
         return ""
-    interval = f", 95% interval {shown.interval_text}" if shown.has_interval else ""
+    seeds = _over_seeds(entry)
+    interval = f", 95% interval {shown.interval_text}{f', {seeds}' if seeds else ''}" if shown.has_interval else ""
     return f" (difference {_signed(shown.value)}{interval})"
+
+
+def _over_seeds(entry: Mapping[str, Any]) -> str:
+    """`over seeds 0.001 to 0.041`; empty where there is one seed."""
+    seeds = read_estimate(entry.get("seeds"))
+    return f"over seeds {seeds.interval_text}" if seeds is not None and seeds.has_interval else ""
 
 
 def _signed(value: float) -> str:
