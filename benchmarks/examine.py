@@ -139,6 +139,8 @@ def tune(device: torch.device, dtype: torch.dtype, shape: Shape, seconds: float)
                 failed[f"{block}x{warps}"] = f"{type(problem).__name__}: {problem}"[:200]
             else:
                 ways[f"{block}x{warps}"] = call
+        if not ways:
+            raise RuntimeError(f"no block and warps could run: {failed}")
         times = in_turn(ways, device, seconds=2 * seconds)
         medians = {name: summary(found)["median"] for name, found in times.items()}
         best = min(medians, key=medians.__getitem__)

@@ -39,10 +39,11 @@ WITH_REFERENCE = ("kl(ref)", "kl(ref, reverse=true)", "jsd(ref)", "ce - 0.1*entr
 
 def whole(inputs: Inputs, objective: str, **options: Any) -> Way:
     """Forward and backward; gradients of the call before are dropped."""
+    read = Objective(objective)  # a trainer reads it once
 
     def call() -> Tensor:
         inputs.forget()
-        loss, _ = linear_objective(inputs.hidden, inputs.weight, inputs.targets, objective, **options)
+        loss, _ = linear_objective(inputs.hidden, inputs.weight, inputs.targets, read, **options)
         loss.backward()
         return loss
 
@@ -51,21 +52,22 @@ def whole(inputs: Inputs, objective: str, **options: Any) -> Way:
 
 def frozen_head(inputs: Inputs, objective: str, **options: Any) -> Way:
     """Forward and backward with no gradient of the head, as under LoRA."""
-    weight = inputs.weight.detach()
+    weight, read = inputs.weight.detach(), Objective(objective)
 
     def call() -> None:
         inputs.forget()
-        linear_objective(inputs.hidden, weight, inputs.targets, objective, **options)[0].backward()
+        linear_objective(inputs.hidden, weight, inputs.targets, read, **options)[0].backward()
 
     return call
 
 
 def without_gradient(inputs: Inputs, objective: str, **options: Any) -> Way:
     """Loss and statistics alone."""
+    read = Objective(objective)
 
     @torch.no_grad()
     def call() -> None:
-        linear_objective(inputs.hidden, inputs.weight, inputs.targets, objective, **options)
+        linear_objective(inputs.hidden, inputs.weight, inputs.targets, read, **options)
 
     return call
 
@@ -165,4 +167,4 @@ class Chunk:
 
         kernel = TritonRows(self.plan, self.stream, None, self.rows)
         kernel.options |= {"BLOCK": block, "num_warps": warps}
-        return lambda: kernel(self.logits, None, self.targets, self.stats, self.grads)
+        return lambda: kernel(self.logits, None, self.targets, None, self.stats, self.grads)

@@ -127,6 +127,16 @@ def test_the_floor_computes_the_products_of_the_plan(monkeypatch: pytest.MonkeyP
     assert shapes == [(9, 8, 31), (9, 31, 8), (31, 9, 8)]
 
 
+def test_profile_and_sweeps_run(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    started("linear_objective.py", "--out", path, "--toy", "--device", "cpu", "--seconds", 0.01, "--profile", "--tune")
+    records = read_records(path)
+    assert [r["status"] for r in records if r["part"] == "case"] == ["ok", "ok"], records
+    tuned = [r for r in records if r["part"] == "tune rows"]
+    assert tuned
+    assert all(r["failed"] == {} and r["best"] in r["ms_by_block_and_warps"] for r in tuned)
+
+
 def test_the_sweep_leaves_out_what_no_registers_hold() -> None:
     assert (2048, 4) in _sweep()
     assert (16384, 4) not in _sweep()

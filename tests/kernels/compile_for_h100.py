@@ -1,4 +1,7 @@
-"""Compile the kernels for compute capability 9.0 and print the bytes of stack they spill, for each objective."""
+"""Compile the kernels for compute capability 9.0 and print the bytes of stack they spill, for each objective.
+
+First how many kernels different numbers of rows, and beginnings of a chunk, make of one.
+"""
 
 import re
 import subprocess
@@ -10,7 +13,9 @@ from typing import Any
 import torch
 import triton
 from triton.backends.compiler import GPUTarget
+from triton.backends.nvidia.compiler import CUDABackend
 from triton.compiler import ASTSource
+from triton.runtime.jit import create_function_from_signature
 
 from entrotune.kernels.plan import Head, Plan, Stream
 from entrotune.kernels.triton_kernels import row_kernel
@@ -45,7 +50,7 @@ def compiled(objective: str, softcap: float | None) -> Any:
 
 def statistics(softcap: float | None) -> Any:
     """The kernel that only takes statistics, of float32 logits."""
-    options = {"HAS_BIAS": False, "HAS_CAP": softcap is not None, "HAS_SCALE": False, **launch_shape(128256)}
+    options = {"HAS_BIAS": False, "HAS_CAP": softcap is not None, "HAS_SCALE": False, **launch_shape(128256, 4)}
     return built(statistics_kernel, options, "fp32")
 
 
@@ -76,6 +81,22 @@ def stack_bytes(cubin: bytes) -> str:
     return re.findall(r"STACK:(\d+)", told)[0]
 
 
+def specializations() -> int:
+    """How many of the row kernel a training with a varying number of supervised tokens compiles."""
+    bind = create_function_from_signature(
+        row_kernel.signature, row_kernel.params, CUDABackend(GPUTarget("cuda", 90, 32))
+    )
+    constants = {p.name: 0 for p in row_kernel.params if p.is_constexpr}
+    logits, found = torch.empty(128256, dtype=torch.bfloat16), set()
+    for rows, start in ((1, 0), (16, 0), (17, 0), (17, 1), (18, 2), (64, 32)):
+        targets, stats = torch.zeros(rows, dtype=torch.long), torch.empty(6, rows)
+        strides = (128256, 128256, 128256, stats.stride(0), 128256)
+        pointers = (*[logits] * 5, targets[start:], stats[:, start:])
+        found.add(str(bind(*pointers, *strides, *[1.0] * 9, (1.0, -0.1), **constants)[1]))
+    return len(found)
+
+
+print(f"row kernels\t{specializations()}", flush=True)
 for softcap in (None, 30.0):
     print(f"statistics {softcap}\t{stack_bytes(statistics(softcap).asm['cubin'])}", flush=True)
     for objective in sys.argv[1:]:

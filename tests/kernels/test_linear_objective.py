@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from backends import DEVICE, EVERY, FUSED, Way
+from entrotune.errors import UserError
 from entrotune.kernels import Reference, linear_objective
 from entrotune.objectives import Objective
 from tolerances import EXACT, SINGLE, error_against
@@ -167,6 +168,41 @@ def test_any_vocabulary_and_width(fused: Way, vocabulary: int, width: int) -> No
     assert_same([loss, *torch.autograd.grad(loss, [hidden, weight])], [truth, *expected], tolerance)
 
 
+def test_most_of_a_wide_vocabulary_may_be_impossible(fused: Way) -> None:
+    hidden, weight, bias, _ = tensors(33, shape=(3,), width=4, vocabulary=262144)
+    bias = bias.detach().index_fill(0, torch.arange(262000, device=DEVICE), -torch.inf)
+    targets = torch.tensor([-100, 262000, 262143], device=DEVICE)
+    truth, true_stats = linear_objective(hidden, weight, targets, "ce - 0.1*varentropy", bias=bias, backend="reference")
+    expected = torch.autograd.grad(truth, hidden)
+    hidden = hidden.detach().to(fused.dtype).requires_grad_()
+    weight, bias = weight.detach().to(fused.dtype), bias.to(fused.dtype)
+    options = {"bias": bias, "backend": fused.backend}
+    loss, stats = linear_objective(hidden, weight, targets, "ce - 0.1*varentropy", **options)
+    found = [loss, stats.varentropy, *torch.autograd.grad(loss, hidden)]
+    assert_same(found, [truth, true_stats.varentropy, *expected], fused.tolerance)
+
+
+class Waits(TorchDispatchMode):
+    """Counts the operations whose result has a size that a device has to tell."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        by_mask = name in ("index", "index_put_") and any(t is not None and t.dtype == torch.bool for t in args[1])
+        self.count += by_mask or name in ("nonzero", "masked_select")
+        return func(*args, **(kwargs or {}))
+
+
+def test_supervised_positions_are_looked_for_once(fused: Way) -> None:
+    hidden, weight, _, targets = tensors(34, dtype=fused.dtype)
+    with Waits() as waits:
+        loss, stats = linear_objective(hidden, weight, targets, "ce", backend=fused.backend)
+        loss.backward()
+    assert waits.count == 1
+    assert torch.equal(stats.nll != 0, targets != -100)
+
+
 @pytest.mark.parametrize("frozen", ["hidden", "weight", "both"])
 def test_frozen_inputs(fused: Way, frozen: str) -> None:
     hidden, weight, _, targets = tensors(3, dtype=fused.dtype)
@@ -323,3 +359,31 @@ def test_bad_input_is_told(change: dict, says: str) -> None:
     arguments = {"hidden": hidden, "weight": weight, "targets": targets, "objective": "ce"} | change
     with pytest.raises(ValueError, match=re.escape(says)):
         linear_objective(**arguments)
+
+
+@pytest.mark.parametrize("backend", ["reference", "torch"])
+def test_a_count_of_nothing_is_one_and_a_wrong_count_is_refused(backend: str) -> None:
+    hidden, weight = torch.randn(3, 4), torch.randn(9, 4)
+    nothing = torch.full((3,), -100)
+    for count in (0, torch.tensor(0), torch.tensor([0.0])):
+        loss, _ = linear_objective(hidden, weight, nothing, "ce", num_items=count, backend=backend)
+        assert loss.shape == ()
+        assert loss.item() == 0
+    for count, told in ((-1, "at least 0"), (torch.ones(2), "one number")):
+        with pytest.raises(UserError, match=told):
+            linear_objective(hidden, weight, torch.arange(3), "ce", num_items=count, backend=backend)
+
+
+def test_targets_of_any_layout_and_of_smaller_integers_but_no_others() -> None:
+    hidden, weight = torch.randn(2, 3, 4), torch.randn(9, 4)
+    targets = torch.tensor([[1, -100], [2, 3], [-100, 4]]).T
+    assert not targets.is_contiguous()
+    expected, _ = linear_objective(hidden, weight, targets.contiguous(), "ce")
+    for dtype in (torch.int64, torch.int32, torch.int16):
+        loss, _ = linear_objective(hidden, weight, targets.to(dtype), "ce")
+        assert loss.item() == expected.item()
+    for dtype in (torch.uint8, torch.bool, torch.float32):
+        with pytest.raises(UserError, match="targets are token ids"):
+            linear_objective(hidden, weight, torch.ones(2, 3, dtype=dtype), "ce")
+    with pytest.raises(UserError, match="floating-point"):
+        linear_objective(torch.ones(2, 3, 4, dtype=torch.int64), weight, targets, "ce")

@@ -1,6 +1,7 @@
 """Objectives as text, mappings and Python expressions, and what a wrong one is told."""
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,6 +125,14 @@ def test_adding_something_else_is_refused() -> None:
         ce() + 3  # type: ignore[operator]
     with pytest.raises(ValueError, match="not list"):
         Objective(["ce"])  # type: ignore[arg-type]
+
+
+def test_targets_are_a_token_id_for_each_row_of_logits() -> None:
+    logits = torch.zeros(2, 3, 9)
+    with pytest.raises(ValueError, match=r"logits \(2, 3, 9\) need token ids of the shape \(2, 3\).*int64 \(3,\)"):
+        Objective("ce").from_logits(logits, torch.zeros(3, dtype=torch.long))
+    with pytest.raises(ValueError, match="need token ids"):
+        Objective("ce").from_logits(logits, torch.zeros(2, 3))
 
 
 coefficients = st.floats(1e-9, 1e9) | st.integers(1, 10**6).map(float)

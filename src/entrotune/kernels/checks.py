@@ -32,8 +32,10 @@ def check_call(
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise UserError(f"bias {tuple(bias.shape)} needs the shape {tuple(weight.shape[:1])} of the vocabulary")
-    if targets.is_floating_point():
-        raise UserError(f"targets are token ids, not {targets.dtype}")
+    if targets.dtype not in (torch.int64, torch.int32, torch.int16):
+        raise UserError(f"targets are token ids (int64, int32 or int16), not {targets.dtype}")
+    if not hidden.is_floating_point() or not weight.is_floating_point():
+        raise UserError(f"hidden and weight are floating-point tensors, not {hidden.dtype} and {weight.dtype}")
     for name, value in (("logit_scale", head.scale), ("softcap", head.softcap), ("temperature", head.temperature)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise UserError(f"{name} must be a number above 0, not {value}")

@@ -16,6 +16,7 @@ from entrotune.kernels.plan import Head, Plan, Stream
 from entrotune.kernels.torch_rows import TorchRows
 from entrotune.kernels.triton_backend import triton_rows, triton_runs
 from entrotune.objectives import Objective, RowStats, Term, row_weights
+from entrotune.objectives.objective import divisor
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def linear_objective(
     check_call(hidden, weight, targets, bias=bias, head=head, backend=backend, chunk_bytes=chunk_bytes)
     mask = targets != ignore_index
     kept = _Kept(mask)
-    stream, targets_M = Stream(kept.of(hidden), weight, bias, head), kept.of(targets)
+    stream, targets_M = Stream(kept.of(hidden), weight, bias, head), kept.of(targets).long()
     other = None if reference is None else _reference_stream(reference, kept, targets, weight.shape[0], temperature)
     check_targets(targets_M, weight.shape[0])
     weights_TM = _row_weights(objective, coefficients, kept, stream) if objective.names else None
@@ -113,15 +114,14 @@ def linear_objective(
         return loss, stats.placed(mask)
     plan = _plan(stream, objective, weights_TM, logits_dtype, chunk_bytes)
     total, loss_M, rows = fused_linear_objective(stream, other, targets_M, plan, _rows_of(backend, plan))
-    count = max(1, targets_M.numel()) if num_items is None else num_items
-    return total / count, RowStats.scatter(rows, loss_M, mask)
+    return total / divisor(num_items, targets_M.numel()), RowStats.scatter(rows, loss_M, mask)
 
 
 class _Kept:
     """The supervised positions. Finding them waits for the device once; where all are supervised nothing is copied."""
 
     def __init__(self, mask: Tensor) -> None:
-        self.index = mask.view(-1).nonzero().view(-1)
+        self.index = mask.reshape(-1).nonzero().view(-1)
         self.all = self.index.numel() == mask.numel()
         self.shape, self.dims = mask.shape, mask.dim()
 

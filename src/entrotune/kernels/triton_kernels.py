@@ -1,7 +1,10 @@
 """The row kernel: one program a row takes statistics, works out coefficients and writes the gradient.
 
 The row is read twice: from memory for the statistics and, mostly from the cache, for the gradient. With a mixture of a
-reference it is read once more in between. u = z − max z; sums are kept per lane, about the running maximum.
+reference it is read once more in between. u = z − max z.
+
+A lane holds ENTRIES neighbouring columns of a block, what a thread loads at once, and keeps sums over all its columns
+about a running maximum of its own. So nothing in the loop waits for other threads; lanes meet once, at its end.
 """
 
 import triton
@@ -9,7 +12,7 @@ import triton.language as tl
 
 from entrotune.kernels.triton_math import tanh
 
-# Where maxima start and what −inf becomes: exp() of it is 0, its square is finite, and 0 times either is 0. A row's
+# Where maxima start and what −inf becomes: exp() of it is 0, its square is finite, and 0 times either is 0. A lane's
 # entries that stand before its first possible one count 1 each, until the maximum rises from here and wipes them out.
 LOWEST = tl.constexpr(-1e18)
 
@@ -48,12 +51,49 @@ def load_logits(
 
 
 @triton.jit
+def columns(BLOCK: tl.constexpr, ENTRIES: tl.constexpr):
+    """[lanes, ENTRIES], from the start of a block."""
+    return tl.arange(0, BLOCK // ENTRIES)[:, None] * ENTRIES + tl.arange(0, ENTRIES)[None, :]
+
+
+@triton.jit
+def raised(rise, mass, first, second):
+    """Σ e, Σ e u and Σ e u² about a maximum that rose."""
+    keep = tl.exp(-rise)
+    mass = keep * mass
+    first = keep * first
+    # By steps, as the square of a rise from LOWEST times a count is beyond float32.
+    second = keep * second - rise * (2 * first - rise * mass)
+    return mass, first - rise * mass, second
+
+
+@triton.jit
+def raised_tempered(rise, mass, first, weighted, weighted_first, inverse):
+    """The same of a tempered copy, and of its weighted sums, which are not about a maximum."""
+    keep = tl.exp(-rise * inverse)
+    mass = keep * mass
+    return mass, keep * first - rise * mass, keep * weighted, keep * weighted_first
+
+
+@triton.jit
+def raised_pair(rise, other_rise, own, mass, forward, backward, powers, inverse, power):
+    """Σ r, Σ r (v − u), Σ P (u − v) and Σ r^a P^(1−a) about maxima that rose; `own` is Σ P before it did."""
+    keep = tl.exp(-rise * inverse)
+    keep_r = tl.exp(-other_rise * inverse)
+    mass = keep_r * mass
+    forward = keep_r * forward - (other_rise - rise) * mass
+    backward = keep * backward - (rise - other_rise) * (keep * own)
+    return mass, forward, backward, tl.exp(-(power * other_rise + (1 - power) * rise) * inverse) * powers
+
+
+@triton.jit
 def log_mixture(log_p, log_r, weight):
     """log (w r + (1 − w) P), finite."""
     return tl.maximum(tl.log(weight * tl.exp(log_r) + (1 - weight) * tl.exp(log_p)), LOWEST)
 
 
-@triton.jit
+# How many rows there are, and where a chunk of them begins, must not compile it anew.
+@triton.jit(do_not_specialize=["stats_stride"], do_not_specialize_on_alignment=["targets", "stats", "weights"])
 def row_kernel(
     products,
     grads,
@@ -105,6 +145,7 @@ def row_kernel(
     USE_F: tl.constexpr,
     USE_G: tl.constexpr,
     BLOCK: tl.constexpr,
+    ENTRIES: tl.constexpr,
 ):
     """Statistics of a row into `stats`, and its gradient with respect to the products into `grads`.
 
@@ -118,7 +159,7 @@ def row_kernel(
     if ROW_WEIGHTS > 0:
         weights += row * ROW_WEIGHTS
     reference += row * reference_stride
-    lanes = tl.arange(0, BLOCK)
+    lanes = columns(BLOCK, ENTRIES)
     target = tl.load(targets + row)
     at_target = target + tl.zeros([1], tl.int32)
     target_z, _target_bent = load_logits(
@@ -126,8 +167,8 @@ def row_kernel(
     )
     target_z = tl.sum(target_z, 0)
 
-    top = tl.sum(tl.full([1], LOWEST, tl.float32), 0)
-    mass = tl.zeros([BLOCK], tl.float32)
+    tops = tl.full([BLOCK // ENTRIES], LOWEST, tl.float32)
+    mass = tl.zeros([BLOCK // ENTRIES], tl.float32)
     first = mass
     second = mass
     tempered = mass
@@ -136,7 +177,7 @@ def row_kernel(
     weighted_first = mass
     total = mass
     squares = mass
-    other_top = top
+    other_tops = tops
     other_mass = mass
     forward = mass
     backward = mass
@@ -147,41 +188,36 @@ def row_kernel(
         z, bent = load_logits(products, bias, cols, vocabulary, scale, softcap, inverse, HAS_BIAS, HAS_CAP, HAS_SCALE)
         if MOMENTS:
             inside = tl.where(cols < vocabulary, tl.where(z > LOWEST, z, float("-inf")), 0.0)
-            total += inside
-            squares += inside * inside
-        new_top = tl.maximum(top, tl.max(z, 0))
-        rise = new_top - top
-        u = z - new_top
+            total += tl.sum(inside, 1)
+            squares += tl.sum(inside * inside, 1)
+        new_tops = tl.maximum(tops, tl.max(z, 1))
+        rise = new_tops - tops
+        tops = new_tops
+        u = z - tops[:, None]
         e = tl.exp(u)
-        q = e
+        pair = e
+        own = mass
+        if PAIR_TEMPERED:
+            own = tempered
+        mass, first, second = raised(rise, mass, first, second)
+        eu = e * u
+        mass += tl.sum(e, 1)
+        first += tl.sum(eu, 1)
+        second += tl.sum(eu * u, 1)
         if TEMPERED:
             q = tl.exp(u * inverse_tempered)
-        old_pair = mass
-        if PAIR_TEMPERED:
-            old_pair = tempered
-        if rise > 0:  # seldom after the first blocks
-            keep = tl.exp(-rise)
-            second = keep * (second - 2 * rise * first + rise * rise * mass)
-            first = keep * (first - rise * mass)
-            mass = keep * mass
-            if TEMPERED:
-                keep_q = tl.exp(-rise * inverse_tempered)
-                tempered_first = keep_q * (tempered_first - rise * tempered)
-                tempered = keep_q * tempered
-                weighted = keep_q * weighted
-                weighted_first = keep_q * weighted_first
-        eu = e * u
-        mass += e
-        first += eu
-        second += eu * u
-        if TEMPERED:
-            tempered += q
-            tempered_first += q * u
-        if WEIGHTED:
-            gap = z - target_z
-            qw = q / (1 + tl.exp(-0.01 * gap))
-            weighted += qw
-            weighted_first += qw * gap
+            tempered, tempered_first, weighted, weighted_first = raised_tempered(
+                rise, tempered, tempered_first, weighted, weighted_first, inverse_tempered
+            )
+            tempered += tl.sum(q, 1)
+            tempered_first += tl.sum(q * u, 1)
+            if WEIGHTED:
+                gap = z - target_z
+                qw = q / (1 + tl.exp(-0.01 * gap))
+                weighted += tl.sum(qw, 1)
+                weighted_first += tl.sum(qw * gap, 1)
+            if PAIR_TEMPERED:
+                pair = q
         if REFERENCE:
             y, _other_bent = load_logits(
                 reference,
@@ -195,32 +231,36 @@ def row_kernel(
                 HAS_REFERENCE_CAP,
                 HAS_REFERENCE_SCALE,
             )
-            new_other = tl.maximum(other_top, tl.max(y, 0))
-            other_rise = new_other - other_top
-            v = y - new_other
-            pair = e
-            if PAIR_TEMPERED:
-                pair = q
-            if (rise > 0) | (other_rise > 0):
-                keep_r = tl.exp(-other_rise * inverse_pair)
-                if FORWARD:
-                    forward = keep_r * (forward - (other_rise - rise) * other_mass)
-                if REVERSE:
-                    backward = tl.exp(-rise * inverse_pair) * (backward - (rise - other_rise) * old_pair)
-                if POWER:
-                    powers = tl.exp(-(power * other_rise + (1 - power) * rise) * inverse_pair) * powers
-                other_mass = keep_r * other_mass
+            new_others = tl.maximum(other_tops, tl.max(y, 1))
+            other_mass, forward, backward, powers = raised_pair(
+                rise, new_others - other_tops, own, other_mass, forward, backward, powers, inverse_pair, power
+            )
+            other_tops = new_others
+            v = y - other_tops[:, None]
             r = tl.exp(v * inverse_pair)
-            other_mass += r
+            other_mass += tl.sum(r, 1)
             if FORWARD:
-                forward += r * (v - u)
+                forward += tl.sum(r * (v - u), 1)
             if REVERSE:
-                backward += pair * (u - v)
+                backward += tl.sum(pair * (u - v), 1)
             if POWER:
-                powers += tl.exp((power * v + (1 - power) * u) * inverse_pair)
-            other_top = new_other
-        top = new_top
+                powers += tl.sum(tl.exp((power * v + (1 - power) * u) * inverse_pair), 1)
 
+    top = tl.max(tops, 0)
+    rise = top - tops
+    own = mass
+    if PAIR_TEMPERED:
+        own = tempered
+    mass, first, second = raised(rise, mass, first, second)
+    other_top = tl.max(other_tops, 0)
+    if TEMPERED:
+        tempered, tempered_first, weighted, weighted_first = raised_tempered(
+            rise, tempered, tempered_first, weighted, weighted_first, inverse_tempered
+        )
+    if REFERENCE:
+        other_mass, forward, backward, powers = raised_pair(
+            rise, other_top - other_tops, own, other_mass, forward, backward, powers, inverse_pair, power
+        )
     mass_sum = tl.sum(mass, 0)
     log_mass = tl.log(mass_sum)
     mean = tl.sum(first, 0) / mass_sum
@@ -260,7 +300,7 @@ def row_kernel(
         if POWER:
             power_sum = tl.sum(powers, 0) * tl.exp(-power * other_log_mass - (1 - power) * pair_log_mass)
     if MIXTURE:
-        own = tl.zeros([BLOCK], tl.float32)
+        own = tl.zeros([BLOCK // ENTRIES], tl.float32)
         others = own
         for start in range(0, vocabulary, BLOCK):
             cols = start + lanes
@@ -282,8 +322,8 @@ def row_kernel(
             log_p = (z - top) * inverse_pair - pair_log_mass
             log_r = (y - other_top) * inverse_pair - other_log_mass
             log_m = log_mixture(log_p, log_r, mixture)
-            own += tl.exp(log_p) * (log_p - log_m)
-            others += tl.exp(log_r) * (log_r - log_m)
+            own += tl.sum(tl.exp(log_p) * (log_p - log_m), 1)
+            others += tl.sum(tl.exp(log_r) * (log_r - log_m), 1)
         mixture_kl = tl.maximum(tl.sum(own, 0), 0.0)
         other_mixture_kl = tl.maximum(tl.sum(others, 0), 0.0)
 
@@ -326,7 +366,7 @@ def row_kernel(
                 products, bias, cols, vocabulary, scale, softcap, inverse, HAS_BIAS, HAS_CAP, HAS_SCALE
             )
             u = z - top
-            grad = tl.zeros([BLOCK], tl.float32)
+            grad = tl.zeros([BLOCK // ENTRIES, ENTRIES], tl.float32)
             if USE_P:
                 log_p = u - log_mass
                 grad = tl.exp(log_p) * a0

@@ -11,11 +11,12 @@ import triton.language as tl
 from torch import Tensor
 
 from entrotune.kernels.plan import Head
-from entrotune.kernels.triton_kernels import LOWEST, load_logits
+from entrotune.kernels.triton_kernels import LOWEST, columns, load_logits, raised
 from entrotune.kernels.triton_rows import launch_shape, on_device
 
 
-@triton.jit
+# How many rows there are, and where a chunk of them begins, must not compile it anew.
+@triton.jit(do_not_specialize=["stats_stride"], do_not_specialize_on_alignment=["targets", "stats", "above"])
 def statistics_kernel(
     products,
     bias,
@@ -32,14 +33,15 @@ def statistics_kernel(
     HAS_CAP: tl.constexpr,
     HAS_SCALE: tl.constexpr,
     BLOCK: tl.constexpr,
+    ENTRIES: tl.constexpr,
 ):
     """Maximum, log mass, target gap, entropy, varentropy and Rényi-2 into `stats`, tokens above the target in `above`.
 
-    As in the row kernel, sums are kept per lane about the running maximum.
+    As in the row kernel, each lane keeps sums about a running maximum of its own.
     """
     row = tl.program_id(0).to(tl.int64)
     products += row * row_stride
-    lanes = tl.arange(0, BLOCK)
+    lanes = columns(BLOCK, ENTRIES)
     target = tl.load(targets + row)
     target_z, _target_bent = load_logits(
         products,
@@ -54,33 +56,32 @@ def statistics_kernel(
         HAS_SCALE,
     )
     target_z = tl.sum(target_z, 0)
-    top = tl.sum(tl.full([1], LOWEST, tl.float32), 0)
-    mass = tl.zeros([BLOCK], tl.float32)
+    tops = tl.full([BLOCK // ENTRIES], LOWEST, tl.float32)
+    mass = tl.zeros([BLOCK // ENTRIES], tl.float32)
     first = mass
     second = mass
     squares = mass
-    larger = tl.zeros([BLOCK], tl.int32)
+    larger = tl.zeros([BLOCK // ENTRIES], tl.int32)
     for start in range(0, vocabulary, BLOCK):
         z, _bent = load_logits(
             products, bias, start + lanes, vocabulary, scale, softcap, inverse, HAS_BIAS, HAS_CAP, HAS_SCALE
         )
-        larger += (z > target_z).to(tl.int32)
-        new_top = tl.maximum(top, tl.max(z, 0))
-        rise = new_top - top
-        if rise > 0:  # seldom after the first blocks
-            keep = tl.exp(-rise)
-            second = keep * (second - 2 * rise * first + rise * rise * mass)
-            first = keep * (first - rise * mass)
-            mass = keep * mass
-            squares = keep * keep * squares
-        u = z - new_top
+        larger += tl.sum((z > target_z).to(tl.int32), 1)
+        new_tops = tl.maximum(tops, tl.max(z, 1))
+        rise = new_tops - tops
+        tops = new_tops
+        mass, first, second = raised(rise, mass, first, second)
+        u = z - tops[:, None]
         e = tl.exp(u)
         eu = e * u
-        mass += e
-        first += eu
-        second += eu * u
-        squares += e * e
-        top = new_top
+        mass += tl.sum(e, 1)
+        first += tl.sum(eu, 1)
+        second += tl.sum(eu * u, 1)
+        squares = tl.exp(-2 * rise) * squares + tl.sum(e * e, 1)
+    top = tl.max(tops, 0)
+    rise = top - tops
+    mass, first, second = raised(rise, mass, first, second)
+    squares = tl.exp(-2 * rise) * squares
     mass_sum = tl.sum(mass, 0)
     log_mass = tl.log(mass_sum)
     mean = tl.sum(first, 0) / mass_sum
@@ -105,7 +106,7 @@ def triton_statistics(products_BV: Tensor, targets_B: Tensor, bias: Tensor | Non
         "HAS_BIAS": bias is not None,
         "HAS_CAP": head.softcap is not None,
         "HAS_SCALE": head.scale != head.temperature,
-        **launch_shape(vocabulary),
+        **launch_shape(vocabulary, products_BV.element_size()),
     }
     if count:
         with on_device(products_BV.device):

@@ -3,7 +3,7 @@
 import difflib
 import math
 from collections.abc import Iterable, Mapping
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any, Self
 
 import torch
@@ -138,7 +138,7 @@ class Objective:
     @property
     def needs(self) -> Needs:
         """The row statistics all terms together need."""
-        return reduce(Needs.__or__, (term.needs() for _, _, term in self._all_parts()), Needs())
+        return _needs(self.terms)
 
     @property
     def terms(self) -> tuple[Term, ...]:
@@ -193,9 +193,15 @@ class Objective:
             The loss (a scalar; 0 where no token is supervised) and the statistics of each token.
 
         Raises:
-            ValueError: a reference is needed and absent, or given and not needed.
+            ValueError: a reference is needed and absent, or given and not needed; targets that are no token ids, or not
+                one for each row of logits.
         """
         objective = Objective(self)
+        if logits.shape[:-1] != targets.shape or targets.is_floating_point():
+            raise UserError(
+                f"logits {tuple(logits.shape)} need token ids of the shape {tuple(logits.shape[:-1])} as targets, got "
+                f"{targets.dtype} {tuple(targets.shape)}"
+            )
         objective.check_reference(reference_logits is not None, "reference_logits")
         mask = targets != ignore_index
         rows_NV = _single_or_better(logits[mask])
@@ -207,7 +213,7 @@ class Objective:
             for c, term in objective.weighted(None if weights is None else weights[:, mask])
         ]
         value_N = torch.stack(values).sum(0)
-        count = max(1, targets_N.numel()) if num_items is None else num_items
+        count = divisor(num_items, targets_N.numel())
         # An empty sum keeps its connection to the logits, so that backward works on a batch with nothing to learn.
         loss = value_N.sum() / count if targets_N.numel() else rows_NV.sum()
         rows = exact_rows(frozen_NV, targets_N, objective.needs, reference=other_NV)
@@ -219,6 +225,24 @@ class Objective:
             raise UserError(f"the objective {self} compares with a reference; pass {argument}=")
         if given and not self.needs.reference:
             raise UserError(f"the objective {self} has no term with a reference, but {argument} was given")
+
+
+def divisor(num_items: int | Tensor | None, supervised: int) -> int | Tensor:
+    """What a sum over supervised tokens is divided by: `num_items`, by default their number; 1 in place of 0.
+
+    Raises:
+        ValueError: it is below 0, or more than one number.
+    """
+    if num_items is None:
+        return max(1, supervised)
+    if isinstance(num_items, Tensor):
+        if num_items.numel() != 1:
+            raise UserError(f"num_items is one number, not a tensor of the shape {tuple(num_items.shape)}")
+        count = num_items.reshape(())
+        return torch.where(count == 0, torch.ones_like(count), count)
+    if num_items < 0:
+        raise UserError(f"num_items must be at least 0, not {num_items}")
+    return num_items or 1
 
 
 def _single_or_better(rows: Tensor) -> Tensor:
@@ -277,4 +301,10 @@ def _check(objective: Objective) -> None:
                 f"the coefficient of {term} is {number(coefficient)}, but a negative one rewards the model for missing "
                 "the data without end; use a positive coefficient (entropies may be subtracted: ce - 0.1*entropy)"
             )
-    reduce(Needs.__or__, (term.needs() for _, _, term in objective._all_parts()), Needs())
+    _needs(objective.terms)
+
+
+@lru_cache(maxsize=256)
+def _needs(terms: tuple[Term, ...]) -> Needs:
+    """Asked for several times a call, while the device waits."""
+    return reduce(Needs.__or__, (term.needs() for term in terms), Needs())

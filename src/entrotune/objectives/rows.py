@@ -214,9 +214,10 @@ class RowStats:
         """Statistics of M rows moved to the M true places of `mask`, zero elsewhere."""
 
         def place(values: Tensor) -> Tensor:
-            out = values.new_zeros(mask.shape)
-            out[mask] = values.detach()
-            return out
+            if values.numel() == mask.numel():
+                return values.detach().view(mask.shape)
+            # An assignment to out[mask] would wait for the device to count.
+            return values.new_zeros(mask.shape).masked_scatter_(mask, values.detach())
 
         values = {f.name: place(getattr(self, f.name)) for f in fields(self) if f.name != "mask"}
         return type(self)(**values, mask=mask)
