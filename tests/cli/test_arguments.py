@@ -109,6 +109,7 @@ def test_switches_stand_alone_or_with_a_value(arguments: list[str], resume: bool
         (["--dry-run=maybe"], "--dry-run: expected true or false, got maybe"),
         (["--inner.epochs", "x"], "--inner.epochs: expected a number, got x"),
         (["--count"], "--count needs a value: a whole number"),
+        (["--inner", "nowhere.yaml"], "--inner: expected the name of a recipe, or options such as --inner.data"),
         (["--cuont", "1"], "there is no option --cuont; did you mean --count?"),
         (["--cou", "1"], "there is no option --cou; did you mean --count?"),
         (["--epochs", "1"], "there is no option --epochs; did you mean --inner.epochs?"),
@@ -140,15 +141,34 @@ def test_a_missing_option_is_named() -> None:
         ("inner: {data: d, epochs: three}", "inner.epochs in the recipe: expected a number, got three"),
         ("- a", "the recipe is not a YAML mapping"),
         ("a: [", "the recipe is not YAML"),
+        ("count: 3\ninner: {data: d}\ncount: 4", "count stands in line 1 and again in line 3"),
+        ("inner:\n  data: d\n  epochs: 1\n  data: e", "data stands in line 2 and again in line 4"),
+        ("\udcff", "is no recipe: it is not UTF-8 text (byte 0)"),
     ],
 )
 def test_bad_recipes_are_told_in_one_sentence(tmp_path: Path, recipe: str, told: str) -> None:
     path = tmp_path / "recipe.yaml"
-    path.write_text(recipe, encoding="utf-8")
+    path.write_text(recipe, encoding="utf-8", errors="surrogateescape")
     said = _refused("--config", str(path))
     assert told in said
     assert "\n" not in said
     assert "class" not in said
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_name_that_is_given_twice_is_refused(joined: bool) -> None:
+    twice = '{"a": "b", "c": {"d": 1, "d": 2}}'
+    said = _refused(*([f"--columns={twice}"] if joined else ["--columns", twice]))
+    assert said == f"d is given twice in {twice}; all but the last would be lost: give it once"
+
+
+def test_a_text_may_say_a_name_twice() -> None:
+    assert _parsed("--name", '{"a": 1, "a": 2}')["name"] == '{"a": 1, "a": 2}'
+
+
+def test_the_example_of_a_mapping_is_that_of_its_option() -> None:
+    assert expected(dict[str, Any], "search") == 'a mapping such as {"alpha": [0, 0.1]}'
+    assert expected(dict[str, Any] | None, "train.coefficients") == 'a mapping such as {"alpha": 0.1} or null'
 
 
 def test_types_in_words() -> None:

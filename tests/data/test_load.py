@@ -1,6 +1,7 @@
 """Sources and formats: what is read, from where, and what is said about it."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,19 @@ def test_json_keeps_line_numbers(tmp_path: Path, wrapped: bool) -> None:
     assert loaded.rejects[0].line < loaded.rows[1].line
 
 
+def test_items_on_one_line_of_a_json_file_are_rows_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[{"text": "a"}, {"text": ""}, {"text": "c"},\n{"text": "d"}, {"id": "own", "text": "e"}]')
+    loaded = load_rows(path)
+    assert [(row.id, row.line) for row in loaded.rows] == [
+        ("a.json:1", 1),
+        ("a.json:1.3", 1),
+        ("a.json:2", 2),
+        ("own", 2),
+    ]
+    assert [reject.reason.split(":")[0] for reject in loaded.rejects] == ["empty"]
+
+
 def test_json_lines_in_a_json_file_are_read(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.json", {"text": "a"}, {"text": "b"})
     assert [(row.text, row.line) for row in load_rows(path).rows] == [("a", 1), ("b", 2)]
@@ -244,6 +258,23 @@ def test_a_source_that_does_not_exist(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
         load_rows(name)
+
+
+def test_a_link_to_nothing_in_a_folder_is_not_passed_over(tmp_path: Path) -> None:
+    write_lines(tmp_path / "a.jsonl", {"text": "a"})
+    (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "b.jsonl").symlink_to(tmp_path / "a.jsonl")
+    assert len(load_rows(tmp_path).rows) == 2
+    (tmp_path / "c.jsonl").symlink_to(tmp_path / "gone.jsonl")
+    with pytest.raises(UserError, match=r"c\.jsonl cannot be read: No such file"):
+        load_rows(tmp_path)
+
+
+def test_a_file_whose_name_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.jsonl")
+    write_lines(path, {"text": "a"})
+    with pytest.raises(UserError, match=r"the name of .* is not UTF-8"):
+        load_rows(path)
 
 
 def test_files_of_no_known_kind(tmp_path: Path) -> None:

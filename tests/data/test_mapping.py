@@ -73,6 +73,14 @@ def test_a_number_is_a_numeric_checker(tmp_path: Path, given: Any, answer: Any) 
     assert row.checker["kind"] == ("exact" if isinstance(given, dict) else "numeric")
 
 
+@pytest.mark.parametrize("names", [1, [], ["q", 2], [["q"]], None])
+def test_a_mapping_to_no_name_is_refused(tmp_path: Path, names: Any) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"q": "why"}\n')
+    with pytest.raises(UserError, match=r"columns maps 'prompt' to .*; expected the name of a column"):
+        load_rows(path, columns={"prompt": names})
+
+
 def test_a_text_without_a_number_is_no_checker(tmp_path: Path) -> None:
     found = read(tmp_path, {"a": "A", "b": "B", "n": "none"}, prompt="a", completion="b", checker="n")
     assert found.rejects[0].reason.startswith("wrong type: checker is text, expected an object, a number")

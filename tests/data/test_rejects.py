@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from entrotune.data import load_rows, write_rejects
 from entrotune.errors import UserError
@@ -44,6 +46,8 @@ BAD_CHATS = [
     ([*GOOD_CHAT[:1], {"role": "assistant", "content": " "}], r"empty: messages\[1\]'s content"),
     ([*GOOD_CHAT[:1], {"role": "assistant", "content": None}], r"null: messages\[1\]'s content"),
     ([*GOOD_CHAT[:1], {"role": "assistant"}], r"null: messages\[1\]'s content"),
+    ([GOOD_CHAT[0], {**GOOD_CHAT[1], "tool_calls": [{}]}], r"not supported: messages\[1\] calls a tool"),
+    ([GOOD_CHAT[0], {**GOOD_CHAT[1], "function_call": {"name": "f"}}, *GOOD_CHAT], "not supported: messages.1. calls"),
 ]
 BAD_TOKENS = [
     ({"input_ids": []}, "empty: input_ids"),
@@ -145,6 +149,53 @@ def test_a_second_row_with_an_id_is_rejected(tmp_path: Path) -> None:
     (reject,) = loaded.rejects
     assert reject.reason == f"duplicate id: '1' was used before, at {path}:1"
     assert (reject.id, reject.line) == ("1", 2)
+
+
+@pytest.mark.parametrize("rows", [["a", "a#1"], ["a#1", "a"]])
+def test_an_id_that_an_answer_of_another_row_has_is_rejected(tmp_path: Path, rows: list[str]) -> None:
+    path = tmp_path / "a.jsonl"
+    answers = {"a": ["x", "y"], "a#1": ["z"]}
+    path.write_text("".join(json.dumps({"id": id, "prompt": "p", "answers": answers[id]}) + "\n" for id in rows))
+    loaded = load_rows(path)
+    assert [row.id for row in loaded.rows] == rows[:1]
+    assert loaded.rejects[0].reason == f"duplicate id: 'a#1' was used before, at {path}:1"
+
+
+def test_what_is_nested_too_deeply_to_be_written_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    depths = (90, 200, 600, 985)
+    for opened, inner, closed in (("[", "", "]"), ('{"a":', "1", "}")):
+        lines = [f'{{"text": "", "x": {opened * depth}{inner}{closed * depth}}}' for depth in depths]
+        path.write_text("\n".join([*lines, '{"text": "ok", "x": [' + "[]," * 500 + "[]]}"]))
+        loaded = load_rows(path)
+        assert [row.text for row in loaded.rows] == ["ok"]
+        reasons = [reject.reason for reject in loaded.rejects]
+        assert reasons == ["empty: text holds no text", *["invalid JSON: nested too deeply"] * 3]
+        write_rejects(tmp_path / "rejects.jsonl", loaded.rejects)
+
+
+def test_values_of_a_parquet_file_that_cannot_be_read_reject_only_their_row(tmp_path: Path) -> None:
+    size = pyarrow.py_buffer(b"\0\0\0\0\1\0\0\0\4\0\0\0\5\0\0\0")
+    texts = pyarrow.StringArray.from_buffers(3, size, pyarrow.py_buffer(b"aaf\xe9b"))
+    when = pyarrow.array([5, 5, 10**7], type=pyarrow.date32())
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pyarrow.table({"text": texts, "when": when}), path)
+    loaded = load_rows(path)
+    assert [(row.text, row.id) for row in loaded.rows] == [("a", "a.parquet:1")]
+    assert [(reject.line, reject.reason) for reject in loaded.rejects] == [
+        (2, "not UTF-8: text holds bytes that are no character"),
+        (3, "out of range: when: date value out of range"),
+    ]
+
+
+def test_rejects_are_json_whatever_the_numbers_are(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    values = {"text": ["", "ok"], "x": [float("nan")] * 2, "y": [[float("-inf"), 1.5]] * 2}
+    parquet.write_table(pyarrow.table(values), path)
+    loaded = load_rows(path)
+    write_rejects(tmp_path / "rejects.jsonl", loaded.rejects)
+    (line,) = (tmp_path / "rejects.jsonl").read_text().splitlines()
+    assert json.loads(line, parse_constant=pytest.fail)["row"] == {"text": "", "x": "nan", "y": ["-inf", 1.5]}
 
 
 def test_no_usable_row_shows_the_first_reasons(tmp_path: Path) -> None:

@@ -50,6 +50,16 @@ def test_verbalised_problems_are_told() -> None:
     assert parse_verbalised("<response><text>cut off</text><probability>0.5", 1).texts == ("cut off",)
 
 
+@pytest.mark.parametrize(
+    ("stated_as", "probability"),
+    [("1e-3", 0.001), ("2E-1", 0.2), ("1.", 1.0), ("5 %", 0.05), ("1/3", None), ("0,25", None), ("0.2 (20%)", None)],
+)
+def test_a_probability_is_read_as_a_whole_or_told(stated_as: str, probability: float | None) -> None:
+    found = parse_verbalised(stated(("fig", stated_as)), 1)
+    assert found.stated == (() if probability is None else pytest.approx((probability,)))
+    assert bool(found.problems) == (probability is None)
+
+
 def test_verbalised_draws_follow_the_probabilities() -> None:
     found = parse_verbalised(stated(("a", "0.6"), ("b", "0.2")), 2)
     counts = Counter(found.drawn(random.Random(seed)) for seed in range(2000))

@@ -37,6 +37,8 @@ def test_reads_back(text: str, shown: str) -> None:
         ("top_k(2.5)", "k must be a whole number of at least 1"),
         ("top_p(1.5)", "p must be above 0 and at most 1"),
         ("temperature(-1)", "value must be 0 or more"),
+        ("temperature(1e-40)", "value must be from 1e-30 to 1e+30"),
+        ("annealed(1e31, 1)", "start must be from 1e-30 to 1e+30"),
         ("temperature(hot)", "an argument must be a number"),
         ("temperature(1, 2)", "takes 1 argument"),
         ("temperature(heat=1)", "has no argument 'heat'"),

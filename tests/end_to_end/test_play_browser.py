@@ -174,6 +174,32 @@ def test_a_text_is_read_pressed_and_shaped(page: Any, tmp_path: Path) -> None:
     assert (tmp_path / "read.png").stat().st_size > 10_000
 
 
+def test_what_is_used_again_while_it_is_answered_is_answered_too(page: Any, running: Any) -> None:
+    read(page, "A mango")
+    has(page, "#read-panel", "What comes next")
+    tokens = page.locator("#read-tokens .tok[data-at]")
+    pid = running.workers[0].pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        tokens.nth(2).click()
+        page.wait_for_timeout(300)
+        tokens.nth(5).click()
+        page.wait_for_timeout(300)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    has(page, "#read-panel h3", f"Token {int(tokens.nth(5).get_attribute('data-at')) + 1}")
+
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        read(page, "first")
+        page.wait_for_timeout(300)
+        read(page, "the second")
+        page.wait_for_timeout(300)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    playwright.expect(tokens).to_have_count(len("the second"))
+
+
 def test_what_goes_wrong_is_told_and_the_page_lives_on(page: Any, running: Any) -> None:
     read(page, "fine")
     has(page, "#read-panel", "What comes next")

@@ -194,6 +194,7 @@ def test_folder_names() -> None:
     assert slug("ce - 0.1*entropy") == "ce-0.1-entropy"
     assert slug("NEFTune 5") == "neftune-5"
     assert slug("../..") == ""
+    assert slug("Größe_2/日本") == "größe-2-日本"
 
 
 @pytest.mark.parametrize(

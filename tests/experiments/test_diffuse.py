@@ -290,6 +290,7 @@ def test_the_command_prints_a_table(base: Path, tmp_path: Path, capsys: pytest.C
         (["--targets", "twice.txt", "--request", "?"], "'a' (line 1, 3)"),
         (["--targets", "range(1,10)", "--eos", "false"], "'1' begins '10'"),
         (["--targets", "range(1,3)", "--leave_one_out"], "there is one group"),
+        (["--targets", "range(1,3)", "--leave_one_out", "--dry-run"], "there is one group"),
         (["--targets", "range(1,3)", "--seeds", "[1]"], "seeds are for leave_one_out"),
         (["--targets", "range(1,3)", "--leave_one_in", "--seeds", "[1, 1]"], "seeds must be one or more different"),
         (["--targets", "range(1,3)", "--leave_out", "x"], "leave_out names 'x'"),

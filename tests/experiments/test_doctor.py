@@ -32,6 +32,11 @@ def test_an_objective_with_a_typo() -> None:
         doctor(objective="ce - 0.1*entrpy")
 
 
+def test_an_objective_without_numbers_is_not_called_a_defect() -> None:
+    with pytest.raises(UserError, match=r"coefficient alpha .* has no value here; write a number in its place"):
+        doctor(objective="ce - alpha*entropy")
+
+
 def test_an_objective_that_does_not_learn_is_told_with_a_remedy() -> None:
     found = doctor(objective="varentropy - 100*entropy")
     training = _check(found, "training")

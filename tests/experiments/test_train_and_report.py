@@ -80,6 +80,43 @@ def test_report_of_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds nothing to report on"):
         report(str(tmp_path))
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UserError, match="does not exist; give the folder of a run"):
+        report(str(tmp_path / "nothing"))
+    (tmp_path / "recipe.yaml").write_text("objectives: [ce]")
+    with pytest.raises(UserError, match=r"no record yet, for it is written at the end; .* with --resume"):
+        report(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"temperatures": [1.0, 1.0]}, "temperatures must be different numbers"),
+        ({"seed": -1}, r"seed must be a whole number from 0 to 2\*\*32 - 1, got -1"),
+    ],
+)
+def test_evaluations_that_make_no_sense(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        evaluate("no-model", data="no-rows.jsonl", **options)
+
+
+def test_a_plan_refuses_a_target_that_no_prediction_has(model: Path, rows: Path, tmp_path: Path) -> None:
+    coefficients = {"a": {"target_entropy": 20}}
+    with pytest.raises(UserError, match="target_entropy is 20 nats, but predictions over"):
+        train(
+            data=str(rows),
+            model=str(model),
+            max_length=128,
+            objective="ce - a*entropy",
+            coefficients=coefficients,
+            out=str(tmp_path / "run"),
+            dry_run=True,
+        )
+
+
+def test_a_run_is_gone_on_with_by_the_name_that_a_shell_completes(model: Path, rows: Path, tmp_path: Path) -> None:
+    options = {"data": str(rows), "model": str(model), "method": "full", "max_steps": 1, "max_length": 128}
+    record = train(out=f"{tmp_path}/run", progress=False, **options)
+    assert train(out=f"{tmp_path}/run/", resume=True, progress=False, **options) == record
 
 
 def test_the_recipe_of_the_demo_is_the_demo() -> None:

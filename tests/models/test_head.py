@@ -6,10 +6,24 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    BartConfig,
+    BartForConditionalGeneration,
+    BertConfig,
+    BertLMHeadModel,
+    ElectraConfig,
+    ElectraForCausalLM,
+    Llama4ForCausalLM,
+    Llama4TextConfig,
+    ModernBertDecoderConfig,
+    ModernBertDecoderForCausalLM,
+)
 
 from entrotune.errors import UserError
 from entrotune.models import attach_lora, backbone, check_head, find_head, plain_logits
+from tiny import llama_saying
 
 SMALL = {
     "vocab_size": 61,
@@ -34,7 +48,18 @@ GPT = {
 }
 EXPERTS = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
 MLA = {"q_lora_rank": 16, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8}
+INKLING = {"head_dim": 8, "n_routed_experts": 4, "moe_intermediate_size": 16, "num_experts_per_tok": 2}
 MAMBA = {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_n_groups": 1, "mamba_d_state": 8}
+
+WITHOUT_GROUPS = {name: value for name, value in SMALL.items() if name != "num_key_value_heads"}
+ONE_LAYER = {
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 48,
+}
 
 # Each scale and cap is far from 1 so that forgetting it shows.
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -51,6 +76,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "hyperclovax": ("hyperclovax", {**SMALL, "logits_scaling": 5.0}),
     "minicpm3": ("minicpm3", {**SMALL, **MLA, "num_key_value_heads": 4, "dim_model_base": 8}),
     "falcon_h1": ("falcon_h1", {**SMALL, **MAMBA, "lm_head_multiplier": 0.2, "head_dim": 8}),
+    "inkling": ("inkling_text", {**SMALL, **INKLING, "logits_mup_width_multiplier": 5.0}),
     "mixtral": ("mixtral", {**SMALL, **EXPERTS}),
     "qwen3_moe": ("qwen3_moe", {**SMALL, **EXPERTS, "head_dim": 8}),
 }
@@ -83,6 +109,7 @@ def test_families_cover_every_attribute() -> None:
     heads = {name: find_head(tiny(name)) for name in FAMILIES}
     assert heads["cohere"].logit_scale == 0.2
     assert heads["granite"].logit_scale == pytest.approx(0.2)
+    assert heads["inkling"].logit_scale == pytest.approx(0.2)
     assert heads["hyperclovax"].logit_scale == 5.0
     assert heads["minicpm3"].logit_scale == pytest.approx(0.25)
     assert heads["falcon_h1"].logit_scale == 0.2
@@ -98,6 +125,55 @@ def test_check_head_refuses_a_model_that_does_something_else_to_its_logits() -> 
     model.lm_head.register_forward_hook(lambda _module, _inputs, output: output * 1.5)
     with pytest.raises(UserError, match="LlamaForCausalLM is not understood"):
         check_head(model)
+
+
+NO_CAUSAL_HEAD: dict[str, tuple[Any, str]] = {
+    # Their heads pass hidden states through a layer of their own before the weight that is found.
+    "bert": (lambda: BertLMHeadModel(BertConfig(**WITHOUT_GROUPS, is_decoder=True)), "logits differ by"),
+    "modernbert": (
+        lambda: ModernBertDecoderForCausalLM(ModernBertDecoderConfig(**WITHOUT_GROUPS, cls_token_id=1, sep_token_id=2)),
+        "logits differ by",
+    ),
+    "electra": (
+        lambda: ElectraForCausalLM(ElectraConfig(**WITHOUT_GROUPS, embedding_size=16, is_decoder=True)),
+        r"hidden states are 32 wide and its weight is \(61, 16\)",
+    ),
+    "bart": (
+        lambda: BartForConditionalGeneration(BartConfig(vocab_size=61, d_model=32, **ONE_LAYER)),
+        "BartForConditionalGeneration is an encoder with a decoder; expected a causal language model",
+    ),
+    "llama4": (
+        lambda: Llama4ForCausalLM(Llama4TextConfig(**SMALL, head_dim=8, num_local_experts=2, intermediate_size_mlp=48)),
+        "Llama4ForCausalLM does not say which module is its backbone",
+    ),
+    "half a model": (lambda: _half(tiny("llama")), "are torch.bfloat16 and the head is torch.float32; convert one"),
+}
+
+
+def _half(model: Any) -> Any:
+    model.model.bfloat16()
+    return model
+
+
+@pytest.mark.parametrize("kind", NO_CAUSAL_HEAD)
+def test_a_head_that_is_not_understood_is_told(kind: str) -> None:
+    make, says = NO_CAUSAL_HEAD[kind]
+    torch.manual_seed(0)
+    with pytest.raises(UserError, match=says):
+        check_head(make())
+
+
+def test_check_head_knows_tokens_that_cannot_be_from_broken_weights() -> None:
+    check_head(llama_saying(range(5, 9)))  # -inf for all others
+    model = tiny("llama")
+    model.lm_head.weight.data[5] = torch.nan
+    with pytest.raises(UserError, match=r"not numbers \(nan\), so its weights are broken"):
+        check_head(model)
+
+
+def test_under_autocast_a_head_may_have_another_precision() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        check_head(_half(tiny("llama")))
 
 
 def test_check_head_leaves_training_mode_as_it_was() -> None:

@@ -178,6 +178,21 @@ def test_an_effect_that_goes_with_length_is_told_so(correctness: dict[str, Any])
     assert "remains" not in told
 
 
+def test_an_addition_is_told_by_its_corrected_p(correctness: dict[str, Any]) -> None:
+    record = copy.deepcopy(correctness)
+    entry = next(one for one in record["nested"] if one["added"] == "varentropy_mean")
+    entry |= {"p": 0.02, "p_holm": 0.16}
+    told = " ".join(analysis_sentences(record))
+    assert "Given mean entropy, no addition by mean varentropy is shown (" in told
+    assert "p = 0.020, corrected p = 0.160)" in told
+
+
+def test_lengths_that_do_not_vary_within_a_class_have_no_d(correctness: dict[str, Any], tmp_path: Path) -> None:
+    record = copy.deepcopy(correctness)
+    record["confounds"]["length"]["with_right"]["cohens_d"] = {"value": None, "low": None, "high": None}
+    assert "tokens on average, wrong ones" in _page(record, tmp_path).words
+
+
 def test_effects_without_an_estimate_are_said_to_have_none(correctness: dict[str, Any], tmp_path: Path) -> None:
     record = copy.deepcopy(correctness)
     for entry in record["confounds"]["adjusted"]:

@@ -65,7 +65,8 @@ def test_absent_folder_and_not_utf8(tmp_path: Path) -> None:
 def test_run_folder(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("objective: ce\nmodel: smol\n")
     (tmp_path / "run.json").write_text('{"status": "finished"}')
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "nll": 2.0}\n\n{"step": 2, "nll": 1.5}\n')
+    # The last line is being written, or was when the run was killed.
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "nll": 2.0}\n\n{"step": 2, "nll": 1.5}\n{"step": 3, "n')
     run = read_run(tmp_path)
     assert run["name"] == tmp_path.name
     assert run["recipe"] == {"objective": "ce", "model": "smol"}
@@ -77,7 +78,7 @@ def test_run_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("metrics.jsonl", '{"step": 1}\n{"st', r"metrics\.jsonl, line 2 is not JSON .*--resume"),
+        ("metrics.jsonl", '{"step": 1}\n{"st\n{"step": 3}\n', r"metrics\.jsonl, line 2 is not JSON .*--resume"),
         ("metrics.jsonl", "1\n", "line 1 holds a JSON number"),
         ("recipe.yaml", "a: [", r"recipe\.yaml is not YAML"),
         ("recipe.yaml", "- ce\n", r"recipe\.yaml holds a list"),

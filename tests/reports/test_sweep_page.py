@@ -113,6 +113,18 @@ def test_the_sentence_has_the_reason_in_words(record: dict[str, Any]) -> None:
     )
 
 
+def test_what_else_may_have_helped_is_told(record: dict[str, Any]) -> None:
+    plain = recommendation_sentence(record)
+    record["recipe"] = {"objective": "ce - alpha*entropy", "train": {"schedule": "cosine", "epochs": 3}}
+    assert recommendation_sentence(record) == plain  # the recipe's own schedule
+    record["recipe"]["train"]["schedule"] = "linear"
+    told = " Plain ce was trained with schedule linear: schedule may be what helps, so try plain ce with this schedule"
+    told += " too."
+    assert recommendation_sentence(record) == plain + told
+    record["recipe"]["objective"] = "ce"  # there is nothing else that could have helped
+    assert recommendation_sentence(record) == plain
+
+
 def test_page(record: dict[str, Any], tmp_path: Path) -> None:
     record["recommendation"]["reason"] = recommendation_sentence(record)
     write_sweep_report(record, tmp_path / "report.html")

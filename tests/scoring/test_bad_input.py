@@ -78,6 +78,37 @@ def test_rejects_of_every_kind_add_up(model_folder: Path, tmp_path: Path) -> Non
         score(str(late), model=str(model_folder), out=tmp_path / "late", mode="response", on_bad_row="stop")
 
 
+def test_a_part_of_which_no_row_can_be_scored(model_folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text('{"text": ""}\n' * 4 + '{"text": "fine"}\n')
+    given: dict[str, Any] = {"model": str(model_folder), "part_rows": 2, "per_token": True, "top_k": 3}
+    record = score(data, out=tmp_path / "out", **given)
+    assert [record["counts"][name] for name in ("read", "scored", "rejected")] == [5, 1, 4]
+    (row,) = read_scores(tmp_path / "out").table.to_pylist()
+    assert len(row["token_rank"]) == len(row["topk_ids"]) == row["tokens"] == 4
+
+
+def test_a_padding_token_that_the_model_does_not_have(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    tiny_llama(vocab_size=259).save_pretrained(folder)
+    tokenizer = byte_tokenizer()
+    tokenizer.add_special_tokens({"pad_token": "<added>"})
+    tokenizer.save_pretrained(folder)
+    data = tmp_path / "rows.txt"
+    data.write_text("short\nlonger than that\n")
+    record = score(data, model=str(folder), out=tmp_path / "out")
+    assert record["counts"]["scored"] == 2
+
+
+def test_kept_values_that_no_column_type_holds(model_folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text('{"text": "a", "s": "\\ud800", "n": 1}\n{"text": "b", "s": "é", "n": 1' + "0" * 30 + "}\n")
+    score(data, model=str(model_folder), out=tmp_path / "out", keep="s,n")
+    table = read_scores(tmp_path / "out").table
+    assert [json.loads(text) for text in table["kept_s"].to_pylist()] == ["\ud800", "é"]
+    assert [json.loads(text) for text in table["kept_n"].to_pylist()] == [1, 10**30]
+
+
 def test_a_broken_model_gives_rejects_and_no_numbers(texts: Path, model_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(model_folder, folder)

@@ -97,6 +97,8 @@ def test_what_is_cut_is_counted(sharp_model: LlamaForCausalLM, tokenizer: PreTra
     ("text", "options", "told"),
     [
         ("", {}, "the text is empty"),
+        ("a\ud800", {}, "half of a surrogate pair"),
+        ("a", {"prompt": "\ud83d"}, "half of a surrogate pair"),
         ("a", {"bos": "never"}, "bos is 'never'; expected one of auto, none, always"),
         ("a", {"system": "x"}, "a system message belongs to a prompt"),
         ("a", {"max_length": 0}, "at least 1, got 0 and 20"),

@@ -14,7 +14,7 @@ import forked
 from entrotune.errors import UserError
 from entrotune.scoring import read_scores
 from entrotune.scoring.score import score
-from entrotune.scoring.writer import ScoreWriter, differences
+from entrotune.scoring.writer import ENTRIES, ScoreWriter, differences
 from tiny_files import write_model
 
 PARTS = 4
@@ -120,6 +120,48 @@ def test_a_finished_folder_is_left_as_it_is(data: Path, options: dict[str, Any])
     files = {path: path.stat().st_mtime_ns for path in Path(options["out"]).rglob("*") if path.name != ".lock"}
     assert score(str(data), **options) == first
     assert {path: path.stat().st_mtime_ns for path in files} == files
+
+
+def test_rejects_of_parts_left_by_a_kill_after_the_end_are_removed(data: Path, options: dict[str, Any]) -> None:
+    first = score(str(data), **options)
+    left = Path(options["out"]) / "rejects"
+    left.mkdir()
+    (left / "part-00000.jsonl").write_text("{}\n")
+    assert score(str(data), **options) == first
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("removed", range(4))
+def test_overwriting_that_is_killed_while_it_removes(
+    removed: int, data: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score(str(data), **options)
+    changed = options | {"mode": "predicted"}
+    with monkeypatch.context() as patched:
+        patched.setattr("entrotune.scoring.writer.ENTRIES", (*ENTRIES[:removed], None))
+        with pytest.raises(TypeError):
+            score(str(data), **changed, overwrite=True)
+    if removed:  # the scores are gone, so nothing stands against other options
+        score(str(data), **changed)
+    else:
+        with pytest.raises(UserError, match="holds scores of something else"):
+            score(str(data), **changed)
+        score(str(data), **changed, overwrite=True)
+    assert read_scores(options["out"]).manifest["options"]["mode"] == "predicted"
+
+
+def test_a_finished_folder_that_lost_a_part_is_not_called_finished(data: Path, options: dict[str, Any]) -> None:
+    score(str(data), **options)
+    (Path(options["out"]) / "scores" / "part-00002.parquet").unlink()
+    with pytest.raises(UserError, match="came of 38 rows, but parts of it are missing and 28 are left"):
+        score(str(data), **options)
+    score(str(data), **options, overwrite=True)
+    assert read_scores(options["out"]).table.num_rows == 33
+
+
+def test_columns_given_as_tuples_are_those_of_the_manifest(data: Path, options: dict[str, Any]) -> None:
+    given = options | {"columns": {"text": ("text",)}}
+    assert score(data, **given) == score(data, **given)
 
 
 @pytest.mark.parametrize(

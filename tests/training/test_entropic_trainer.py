@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from peft import LoraConfig, PromptTuningConfig
 from transformers import Gemma2Config, Gemma2ForCausalLM, MixtralConfig, MixtralForCausalLM, TrainerCallback
 from trl import SFTConfig, SFTTrainer
@@ -95,10 +95,10 @@ def test_tokens_are_counted_on_after_a_stop(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_none_is_told(tmp_path: Path) -> None:
-    model = tiny_llama()
+    trainer = made(tmp_path, max_steps=2)
     with torch.no_grad():
-        model.lm_head.weight[5] = torch.nan
-    trainer = fit(EntropicTrainer, tmp_path, model=model, max_steps=2)
+        trainer.model.lm_head.weight[5] = torch.nan
+    trainer.train()
     assert all(map(math.isnan, train_log(trainer, "loss")))
 
 
@@ -349,4 +349,104 @@ def test_rows_that_are_cut_to_nothing_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the train dataset is empty"):
         EntropicTrainer(
             model=tiny_llama(), args=arguments(tmp_path), train_dataset=empty, processing_class=byte_tokenizer()
+        )
+
+
+class Watch(TrainerCallback):
+    """Looks at the model after each step, as one that draws samples does, and logs a number of its own."""
+
+    trainer: Any = None
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.trainer.model.eval()
+        self.trainer.log({"mine": 1.0})
+
+
+def test_what_a_callback_does_leaves_the_measures_to_the_trainers_line(tmp_path: Path) -> None:
+    plain, watched, watch = made(tmp_path), made(tmp_path), Watch()
+    watch.trainer = watched
+    watched.add_callback(watch)
+    for trainer in (plain, watched):
+        trainer.train()
+    mine = [entry for entry in watched.state.log_history if "mine" in entry]
+    assert len(mine) == 4
+    assert not any("nll" in entry for entry in mine)
+    # To log puts off the trainer's own line: the last one has all steps.
+    assert sum(train_log(watched, "supervised_tokens")) == sum(train_log(plain, "supervised_tokens"))
+    assert train_log(watched, "num_tokens")[-1] == train_log(plain, "num_tokens")[-1]
+
+
+class TooLarge(TrainerCallback):
+    """Has no memory for the first batch."""
+
+    tried = False
+
+    def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
+        if not self.tried:
+            self.tried = True
+            raise RuntimeError("CUDA out of memory.")
+
+
+def test_batches_that_were_too_large_do_not_count(tmp_path: Path) -> None:
+    trainer = made(tmp_path, auto_find_batch_size=True, max_steps=2)
+    trainer.add_callback(TooLarge())
+    trainer.train()
+    plain = made(tmp_path, per_device_train_batch_size=trainer._train_batch_size, max_steps=2)
+    plain.train()
+    for key in ("num_tokens", "supervised_tokens", "nll"):
+        assert train_log(trainer, key) == train_log(plain, key)
+
+
+def test_metrics_of_the_user_keep_their_names(tmp_path: Path) -> None:
+    trainer = made(tmp_path)
+    alone = trainer.evaluate()
+    trainer.compute_metrics = lambda _: {"entropy": 123.0, "loss": -1.0}
+    found = trainer.evaluate()
+    assert found["eval_entropy"] == 123.0
+    assert found["eval_nll"] == alone["eval_nll"]
+    assert found["eval_loss"] == alone["eval_loss"]
+
+
+def collated(folder: Path, collator: Any) -> EntropicTrainer:
+    rows = [{"input_ids": [5, 6, 7, 8, 9], "labels": [5, 6, -100, 8, 9]}] * 12
+    return EntropicTrainer(
+        model=tiny_llama(),
+        args=arguments(folder, max_steps=1),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=byte_tokenizer(),
+        data_collator=collator,
+    )
+
+
+@pytest.mark.parametrize("kind", ["embeddings", "a mask of four dimensions", "no mask"])
+def test_batches_of_another_kind_are_counted(tmp_path: Path, kind: str) -> None:
+    def collator(examples: list[Any]) -> dict[str, Any]:
+        ids = torch.tensor([example["input_ids"] for example in examples])
+        batch: dict[str, Any] = {"labels": torch.tensor([example["labels"] for example in examples])}
+        if kind == "embeddings":
+            return batch | {"inputs_embeds": torch.ones(*ids.shape, SHAPE["hidden_size"])}
+        batch["input_ids"] = ids
+        if kind == "a mask of four dimensions":
+            batch["attention_mask"] = torch.ones(len(ids), 1, 5, 5, dtype=torch.bool).tril()
+        return batch
+
+    trainer = collated(tmp_path, collator)
+    trainer.train()
+    assert train_log(trainer, "num_tokens")[0] == 6 * 5
+    assert train_log(trainer, "supervised_tokens")[0] == 6 * 3
+
+
+def test_a_batch_without_labels_is_told(tmp_path: Path) -> None:
+    trainer = collated(tmp_path, lambda examples: {"input_ids": torch.tensor([e["input_ids"] for e in examples])})
+    with pytest.raises(UserError, match="a batch has no labels; let the collator give them"):
+        trainer.train()
+
+
+def test_a_stream_without_rows_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the train dataset is empty"):
+        EntropicTrainer(
+            model=tiny_llama(),
+            args=arguments(tmp_path),
+            train_dataset=IterableDataset.from_generator(lambda: iter([])),
+            processing_class=byte_tokenizer(),
         )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
+from peft import PromptTuningConfig
 from transformers import TrainerCallback
 from trl import SFTConfig
 
@@ -55,7 +56,14 @@ def calm(tmp_path: Path) -> str:
 
 
 def trainer_of(
-    folder: Path, *, rows: Any = None, held: Any = None, order: Any = None, **options: Any
+    folder: Path,
+    *,
+    rows: Any = None,
+    held: Any = None,
+    order: Any = None,
+    peft_config: Any = None,
+    coefficients: Any = BY_TASK,
+    **options: Any,
 ) -> EntropicTrainer:
     arguments: dict[str, Any] = {
         "output_dir": str(folder),
@@ -70,8 +78,9 @@ def trainer_of(
         model=tiny_llama(),
         args=SFTConfig(**(arguments | options)),
         objective=EDM,
-        coefficients=BY_TASK,
+        coefficients=coefficients,
         curriculum=order,
+        peft_config=peft_config,
         train_dataset=Dataset.from_list(rows or rows_of()),
         eval_dataset=held,
         processing_class=byte_tokenizer(template=None),
@@ -131,6 +140,19 @@ def test_the_loss_is_the_sum_over_the_groups(tmp_path: Path) -> None:
     torch.testing.assert_close(found, losses[0] + losses[1])
     for gradient, expected in zip(ours, torch.autograd.grad(losses[0] + losses[1], parameters), strict=True):
         torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_tokens_of_a_learned_prompt_have_no_group(tmp_path: Path) -> None:
+    prompt = PromptTuningConfig(num_virtual_tokens=3, task_type="CAUSAL_LM")
+    same = {"alpha": {"by": "task", "qa": 0.1, "story": 0.1}}
+    losses = []
+    for coefficients in ({"alpha": 0.1}, same):
+        trainer = trainer_of(tmp_path, peft_config=prompt, coefficients=coefficients, max_steps=2, logging_steps=1)
+        trainer.train()
+        losses.append([entry["loss"] for entry in trainer.state.log_history if "nll" in entry])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    of_groups = sum(trainer.state.log_history[0][f"group/{name}/tokens"] for name in LETTERS)
+    assert of_groups == trainer.state.log_history[0]["supervised_tokens"]
 
 
 def test_what_is_logged(recipe: Recipe, tasks: Path, calm: str) -> None:
@@ -277,6 +299,8 @@ def test_rows_that_are_not_prepared_are_refused(tmp_path: Path) -> None:
     bare = [{"input_ids": [3, 4, 5], "labels": [3, 4, 5]}]
     with pytest.raises(UserError, match="'task', which the eval dataset has not; it has input_ids, labels"):
         trainer.evaluate(Dataset.from_list(bare))
+    with pytest.raises(UserError, match="packing needs a max_length"):
+        trainer_of(tmp_path, packing=True)
     trainer = trainer_of(tmp_path, rows=bare, dataset_kwargs={"skip_prepare_dataset": True})
     with pytest.raises(UserError, match="let the trainer prepare the data set"):
         trainer.train()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import BertConfig, BertLMHeadModel, LlamaConfig, LlamaForCausalLM
 from trl import SFTConfig
 
 from entrotune import EntropicTrainer, Objective, UserError
@@ -123,3 +123,12 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         fit(tmp_path, "ce + kl(ref)", peft=False, reference=other)
     with pytest.raises(UserError, match="no term with a reference"):
         fit(tmp_path, "ce", peft=False, reference=tiny_llama())
+    with pytest.raises(UserError, match="reference is 'teacher'; pass the model"):
+        fit(tmp_path, "ce + kl(ref)", peft=False, reference="teacher")
+    own = tiny_llama()
+    with pytest.raises(UserError, match=r"weights of the model in training.* pass a copy\.deepcopy"):
+        fit(tmp_path, "ce + kl(ref)", peft=False, model=own, reference=own)
+    assert all(weight.requires_grad for weight in own.parameters())
+    shape = {name: value for name, value in SHAPE.items() if name != "num_key_value_heads"}
+    with pytest.raises(UserError, match="the output head of BertLMHeadModel is not understood"):
+        fit(tmp_path, "ce + kl(ref)", peft=False, reference=BertLMHeadModel(BertConfig(**shape, is_decoder=True)))

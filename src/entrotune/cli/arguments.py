@@ -12,10 +12,19 @@ from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter
 
+from entrotune.cli.repeated import refuse_repeated
 from entrotune.errors import UserError
 
 _SKIPPED = frozenset({"dry_run", "progress"})
 _ALWAYS = ("config", "print_config", "help")
+# What a mapping looks like, by the last part of its option's name.
+MAPPINGS = {
+    "columns": '{"prompt": "question"}',
+    "coefficients": '{"alpha": 0.1}',
+    "search": '{"alpha": [0, 0.1]}',
+    "variants": '{"decay": {"weight_decay": 0.1}}',
+    "mixture": '{"numbers": 2}',
+}
 
 
 def parse(
@@ -51,6 +60,7 @@ def parse(
     switched = {key: _switched(key, arguments) for key in own}
     arguments = [argument for argument in arguments if not argument.startswith(tuple(f"--{key}=" for key in own))]
     _check_names(name, arguments, [*kinds, *own], kinds)
+    refuse_repeated(arguments, ["config", *(key for key, kind in kinds.items() if _is_mapping(kind))])
     parser = _parser(name, target, description, positional=positional)
     try:
         parsed = parser.parse_args(arguments)
@@ -198,6 +208,11 @@ def _fields(kind: Any) -> list[str]:
     return [field.name for part in parts for field in dataclasses.fields(part)]
 
 
+def _is_mapping(kind: Any) -> bool:
+    """Whether values of an option have names within: a mapping, or a group of options."""
+    return dataclasses.is_dataclass(kind) or bool(_fields(kind)) or "dict" in str(kind)
+
+
 def _check_names(name: str, arguments: Sequence[str], options: Sequence[str], kinds: Mapping[str, Any]) -> None:
     """Refuse an unknown option before anything else is said about the arguments."""
     mappings = tuple(f"{key}." for key, kind in kinds.items() if "dict" in str(kind))
@@ -224,11 +239,11 @@ def _explained(told: str, kinds: Mapping[str, Any], arguments: Sequence[str]) ->
     if found := re.search(r'Parser key "([^"]+)".*(?:Given|Got) value: (.*)$', told):
         key = found[1] if found[1] in kinds else found[1].rpartition(".")[0]
         where = f"--{key}" if f"--{key}" in flags else f"{key} in the recipe"
-        return f"{where}: expected {expected(kinds.get(key))}, got {found[2]}"
+        return f"{where}: expected {expected(kinds.get(key), key)}, got {found[2]}"
     if found := re.search(r'Parser key "([^"]+)"', told):
-        return f"--{found[1]}: expected {expected(kinds.get(found[1]))}"
+        return f"--{found[1]}: expected {expected(kinds.get(found[1]), found[1])}"
     if found := re.match(r"argument --(\S+): expected one argument", told):
-        return f"--{found[1]} needs a value: {expected(kinds.get(found[1]))}"
+        return f"--{found[1]} needs a value: {expected(kinds.get(found[1]), found[1])}"
     if found := re.match(r"(?:Group '(.*)' does not accept option|Option) '(.*?)'", told):
         key = ".".join(part for part in found.groups() if part)
         return f"the recipe has a field {key} that does not exist{_nearest(key, list(kinds))}"
@@ -243,18 +258,18 @@ def _explained(told: str, kinds: Mapping[str, Any], arguments: Sequence[str]) ->
     return told
 
 
-def expected(kind: Any) -> str:
-    """A type in words: `float | None` → `a number or null`."""
+def expected(kind: Any, key: str = "") -> str:
+    """A type in words: `float | None` → `a number or null`; the example of a mapping is that of the option `key`."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Literal:
         return " or ".join(str(value) for value in inner)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(expected(one) for one in inner)
+        return " or ".join(expected(one, key) for one in inner)
     if origin is not None and issubclass(origin, Mapping):
-        return 'a mapping such as {"prompt": "question"}'
+        return f"a mapping such as {MAPPINGS.get(key.rpartition('.')[2], MAPPINGS['columns'])}"
     if origin is not None and issubclass(origin, Sequence):
         example = {int: "[0, 1]", float: "[0.7, 1.0]"}.get(inner[0], '["a", "b"]')
         return f"a list such as '{example}'"
     if dataclasses.is_dataclass(kind):
-        return f"options such as --train.{dataclasses.fields(kind)[0].name}"
+        return f"the name of a recipe, or options such as --{key}.{dataclasses.fields(kind)[0].name}"
     return {float: "a number", int: "a whole number", bool: "true or false", type(None): "null"}.get(kind, "text")

@@ -24,9 +24,9 @@ def _console() -> "Console":
 
 def show_run(record: Mapping[str, Any]) -> int:
     """A run in a line."""
-    from entrotune.experiments.compare import nll_story
+    from entrotune.experiments.compare_train import nll_story
 
-    print(f"{record['status']} in {record['seconds']:.0f} s: {nll_story(dict(record))}")
+    print(f"{record['status']} in {record['seconds']:.0f} s: {nll_story(record)}")
     return 0
 
 

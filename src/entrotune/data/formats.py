@@ -57,12 +57,18 @@ CANONICAL = ANY_FORMAT.union(*(format.columns for format in FORMATS))
 
 
 def check_columns(columns: Columns) -> None:
-    """Raise `UserError` where a mapping names a column that is not one of ours."""
+    """Raise `UserError` where a mapping names a column that is not one of ours, or maps one to no name."""
     unknown = sorted(set(columns) - CANONICAL)
     if unknown:
         raise UserError(
             f"columns maps {unknown[0]!r}, which is no column here; expected {', '.join(sorted(CANONICAL))}"
         )
+    for name, given in columns.items():
+        names = [given] if isinstance(given, str) else given
+        if not isinstance(names, (list, tuple)) or not names or not all(isinstance(one, str) for one in names):
+            raise UserError(
+                f"columns maps {name!r} to {given!r}; expected the name of a column in the file, or a list of names"
+            )
 
 
 def mapped_names(columns: Columns, name: str) -> tuple[str, ...]:

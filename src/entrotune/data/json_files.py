@@ -86,12 +86,13 @@ def _list_start(text: str, start: int) -> int | None:
 
 
 def _items(source: str, text: str, begin: int) -> Iterator[Record]:
-    line, counted = 1, 0
+    line, counted, on_line = 1, 0, 0
     position = _after_space(text, begin + 1)
     while not text.startswith("]", position):
-        line, counted = line + text.count("\n", counted, position), position
+        further = text.count("\n", counted, position)
+        line, counted, on_line = line + further, position, 1 if further else on_line + 1
         item, position = _value(text, position)
-        yield Record(source, line, item)
+        yield Record(source, line, item, on_line=on_line)
         if not text.startswith("]", position):
             position = _after_space(text, _expect(text, position, ","))
 

@@ -148,13 +148,19 @@ class Loader:
             raise RowError("empty: the row has no columns")
         fields, extra = canonical_fields(record, self.columns)
         extra |= {name: value for name, value in fields.items() if name not in self._used}
-        place = f"{record.source}:{record.line}"
-        id = parse_id(fields.get("id")) or f"{Path(record.source).name}:{record.line}"
-        parsed = parse_fields(self.format, fields)
-        if (before := self._places.get(id)) is not None:
-            raise RowError(f"duplicate id: {id!r} was used before, at {before}")
-        self._places[id] = place
-        return Row(id=id, source=record.source, line=record.line, extra=extra, **parsed)
+        id = parse_id(fields.get("id")) or record.name
+        row = Row(id=id, source=record.source, line=record.line, extra=extra, **parse_fields(self.format, fields))
+        self._claim(row)
+        return row
+
+    def _claim(self, row: Row) -> None:
+        """Remember the row's id, and those of its answers where it has several."""
+        answers = [f"{row.id}#{index}" for index in range(len(row.answers))] if len(row.answers) > 1 else []
+        for id in (row.id, *answers):
+            if (before := self._places.get(id)) is not None:
+                raise RowError(f"duplicate id: {id!r} was used before, at {before}")
+        for id in (row.id, *answers):
+            self._places[id] = f"{row.source}:{row.line}"
 
 
 def _told_id(record: Record) -> str | None:

@@ -147,6 +147,8 @@ def _turn(message: Any, name: str) -> Message:
     content = message.get("content", message.get("value"))
     if not isinstance(role, str) or role not in ROLES:
         raise RowError(f"unknown role: {name} has the role {role!r}, expected one of {', '.join(ROLES)}")
+    if message.get("tool_calls") or message.get("function_call"):
+        raise RowError(f"not supported: {name} calls a tool, of which only the text would be learnt")
     if ROLES[role] == "system" and content == "":
         return {"role": "system", "content": ""}
     return {"role": ROLES[role], "content": _text(content, f"{name}'s content")}

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 
@@ -10,7 +11,8 @@ from typing import Any, NoReturn
 class Record:
     """One record of a source: its columns, or the `problem` that kept them from being read.
 
-    `cells` says that every value is a text of a table, where lists and objects are written as JSON.
+    `cells` says that every value is a text of a table, where lists and objects are written as JSON. `on_line` counts
+    the records that begin on one line of a .json file, from 1.
     """
 
     source: str
@@ -18,14 +20,44 @@ class Record:
     content: Any
     problem: str | None = None
     cells: bool = False
+    on_line: int = 1
+
+    @property
+    def name(self) -> str:
+        """What a record without an id of its own is called: `file:line`, and `file:line.2` for the second of a line."""
+        place = f"{Path(self.source).name}:{self.line}"
+        return place if self.on_line == 1 else f"{place}.{self.on_line}"
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON value")
 
 
-JSON_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-"""Strict: NaN and Infinity, which Python would take, are refused."""
+# Lists and objects in each other. What reads and writes JSON goes down a few hundred at least, and data much less.
+_DEEPEST = 100
+
+
+class _StrictDecoder(json.JSONDecoder):
+    """Refuses NaN and Infinity, which Python would take, and what is nested so deeply that it could not be written."""
+
+    def raw_decode(self, s: str, idx: int = 0) -> tuple[Any, int]:
+        value, end = super().raw_decode(s, idx)
+        if s.count("[", idx, end) + s.count("{", idx, end) > _DEEPEST and _is_deep(value):
+            raise RecursionError
+        return value, end
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST + 1):
+        nested = [item for item in level if isinstance(item, (dict, list)) and item]
+        if not nested:
+            return False
+        level = [inner for item in nested for inner in (item.values() if isinstance(item, dict) else item)]
+    return True
+
+
+JSON_DECODER = _StrictDecoder(parse_constant=_refuse_constant)
 
 
 def json_problem(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Rows that cannot be used: each is named with its place and the reason, and kept for the user to look at."""
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,10 +62,19 @@ def first_reasons(rejects: Sequence[Reject], *, count: int = 3) -> str:
     return f"{told}; and {more:,} more" if more > 0 else told
 
 
+def _in_json(value: Any) -> Any:
+    """NaN and infinity, of which JSON has none, as the texts `nan` and `inf`; all else as it is."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, dict):
+        return {name: _in_json(item) for name, item in value.items()}
+    return [_in_json(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def write_rejects(path: str | Path, rejects: Iterable[Reject]) -> None:
     """Write one JSON object a line: source, line, id, reason, row. The file appears whole or not at all."""
     with open_atomic(path, "wb") as file:
         for reject in rejects:
-            text = json.dumps(asdict(reject), ensure_ascii=False, default=str)
+            text = json.dumps(_in_json(asdict(reject)), ensure_ascii=False, default=str)
             # A lone surrogate cannot be UTF-8; written as \udxxx it is the JSON escape that was read.
             file.write(text.encode("utf-8", "backslashreplace") + b"\n")

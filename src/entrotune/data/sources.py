@@ -6,7 +6,7 @@ from pathlib import Path
 from entrotune.data.chitchat import CHITCHAT_SOURCES, chitchat_records
 from entrotune.data.hub import hub_records
 from entrotune.data.json_files import read_json, read_json_lines
-from entrotune.data.records import Record
+from entrotune.data.records import Record, is_unicode
 from entrotune.data.table_files import read_csv, read_parquet, read_tsv
 from entrotune.data.text_files import read_text
 from entrotune.errors import UserError
@@ -63,7 +63,9 @@ def data_files(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    files = sorted(file for file in path.iterdir() if file.is_file() and file.suffix.lower() in READERS)
+    # A link to what is not there is no file, and kept, so that reading it says so.
+    found = (file for file in path.iterdir() if file.is_file() or not file.exists())
+    files = sorted(file for file in found if file.suffix.lower() in READERS)
     if not files:
         raise UserError(f"the folder {path} holds no data file; expected {_expected()}")
     return [file for file in files if file.suffix.lower() != TEXT] or files
@@ -76,6 +78,8 @@ def _read_folder(folder: Path, text_unit: str, header: bool) -> Iterator[Record]
 
 def _read_file(path: Path, text_unit: str, header: bool) -> Iterator[Record]:
     reader = READERS.get(path.suffix.lower())
+    if not is_unicode(str(path)):
+        raise UserError(f"the name of {str(path)!r} is not UTF-8, so no record could hold it; rename it")
     if reader is None:
         raise UserError(f"{path} has no ending that is known; expected {_expected()}")
     try:

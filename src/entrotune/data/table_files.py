@@ -3,9 +3,13 @@
 import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from entrotune.data.records import JSON_DECODER, Record, is_unicode
 from entrotune.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow
 
 _BATCH = 256
 _LONGEST_CELL = 2**31 - 1
@@ -94,8 +98,28 @@ def read_parquet(path: Path) -> Iterator[Record]:
         with parquet.ParquetFile(path) as file:
             number = 0
             for batch in file.iter_batches(batch_size=_BATCH):
-                for content in batch.to_pylist():
+                for content, problem in _parquet_rows(batch):
                     number += 1
-                    yield Record(str(path), number, content)
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+                    yield Record(str(path), number, content, problem)
+    except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{path} cannot be read as parquet: {str(error).splitlines()[0]}") from None
+
+
+def _parquet_rows(batch: "pyarrow.RecordBatch") -> Iterable[tuple[dict[str, Any], str | None]]:
+    """The rows of a batch, and what is wrong with those that have a value which Python cannot hold."""
+    try:
+        return [(content, None) for content in batch.to_pylist()]
+    except (UnicodeDecodeError, OverflowError):
+        return [_parquet_row(batch, number) for number in range(batch.num_rows)]
+
+
+def _parquet_row(batch: "pyarrow.RecordBatch", number: int) -> tuple[dict[str, Any], str | None]:
+    content, problem = {}, None
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            content[name] = column[number].as_py()
+        except UnicodeDecodeError:
+            problem = f"not UTF-8: {name} holds bytes that are no character"
+        except OverflowError as error:
+            problem = f"out of range: {name}: {error}"
+    return content, problem

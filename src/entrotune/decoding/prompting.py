@@ -12,7 +12,10 @@ from entrotune.measures.words import normalised
 
 _RESPONSE = regex.compile(r"<response>(?P<inner>.*?)(?:</response>|(?=<response>)|\Z)", regex.DOTALL | regex.IGNORECASE)
 _TEXT = regex.compile(r"<text>(?P<text>.*?)(?:</text>|(?=<probability>)|\Z)", regex.DOTALL | regex.IGNORECASE)
-_PROBABILITY = regex.compile(r"<probability>\s*(?P<number>\d*\.?\d+)\s*(?P<percent>%?)", regex.IGNORECASE)
+# The number must be all that is stated: of `1/3` and `0,25`, a beginning would be another number.
+_PROBABILITY = regex.compile(
+    r"<probability>\s*(?P<number>(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(?P<percent>%?)\s*(?=<|\Z)", regex.IGNORECASE
+)
 
 
 def another_request(request: str, given: Sequence[str]) -> str:

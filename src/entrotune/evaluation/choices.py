@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from entrotune.data import Reject
@@ -95,7 +94,7 @@ def _parsed(record: Record) -> ChoiceRow:
     if len(endings) < 2 or not all(isinstance(ending, str) and ending.strip() for ending in endings):
         raise RowError("wrong type: endings are not two or more texts with words")
     return ChoiceRow(
-        id=parse_id(content.get("id")) or f"{Path(record.source).name}:{record.line}",
+        id=parse_id(content.get("id")) or record.name,
         source=record.source,
         line=record.line,
         context=context,

@@ -63,7 +63,7 @@ def read_label_column(scores: Scores, label: str) -> dict[str, Any]:
         if column not in record.content:
             raise UserError(f"{place} has no column {column!r}; it has {', '.join(map(str, record.content))}")
         try:
-            id = parse_id(record.content.get("id")) or f"{Path(record.source).name}:{record.line}"
+            id = parse_id(record.content.get("id")) or record.name
         except RowError as error:
             raise UserError(f"{place}: {error}") from None
         if id in found:

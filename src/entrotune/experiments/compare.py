@@ -1,6 +1,5 @@
 """`entrotune compare`: several ways to tune from one start, measured side by side."""
 
-import dataclasses
 import math
 import shutil
 import time
@@ -15,6 +14,7 @@ from entrotune.experiments.compare_config import CompareConfig
 from entrotune.experiments.compare_measure import Measuring
 from entrotune.experiments.compare_results import FinishedRun, Variant
 from entrotune.experiments.compare_retention import read_retained
+from entrotune.experiments.compare_train import check_targets, check_unchanged, train_all
 from entrotune.experiments.compare_variants import Plan
 from entrotune.experiments.comparison import check_quality, comparison_record, evaluation_of
 from entrotune.experiments.display import say, showing
@@ -25,7 +25,7 @@ from entrotune.experiments.train import write_documents
 from entrotune.files import atomic_write_json, atomic_write_text
 from entrotune.models import ModelDescription, describe_model, load_model
 from entrotune.reports import write_comparison_report
-from entrotune.training import RunFolder, plan_training, run_training
+from entrotune.training import plan_training
 
 STEPS_DEPEND_ON = frozenset({"epochs", "max_steps", "batch_size", "accumulation", "packing", "curriculum"})
 
@@ -56,19 +56,22 @@ def compare(
     described = describe_model(config.train.model)
     rows, held = held_out_rows(config, described)
     check_quality(config.quality, held)
+    check_targets(config, described)
     retained = read_retained(config.retention, described.tokenizer, described.context) if config.retention else None
     if dry_run:
         return _plan(config, described, held) | ({"retention": retained.described} if retained else {})
+    if config.resume:
+        check_unchanged(config, rows)
     _open(folder, config)
     with showing(progress) as display:
         base, tokenizer = load_model(config.train.model)
         measuring = Measuring(config, held, base, tokenizer, display, retained)
         for line in rows_to_know(rows.counts, "rejects.jsonl in the folder of each run"):
             say(display, line)
-        runs = _train_all(config, measuring)
+        runs, failed = train_all(config, measuring)
         trained = time.monotonic() - began
         variants = _measure_all(config, runs, measuring)
-        record = comparison_record(config, runs, variants, held, retained)
+        record = comparison_record(config, runs, variants, held, retained, failed)
         record["seconds"] = {
             "train": round(trained, 1),
             "evaluate": round(time.monotonic() - began - trained, 1),
@@ -98,43 +101,16 @@ def _open(folder: Path, config: CompareConfig) -> None:
     atomic_write_text(folder / "recipe.yaml", yaml.safe_dump(config.recipe(), sort_keys=False, allow_unicode=True))
 
 
-def _train_all(config: CompareConfig, measuring: Measuring) -> list[FinishedRun]:
-    display = measuring.display
-    jobs = [(plan, seed) for plan in config.trained for seed in config.seeds]
-    task = display.add_task("training", total=len(jobs)) if display else None
-    runs = []
-    for plan, seed in jobs:
-        recipe = config.run(plan, seed)
-        label = plan.name if len(config.seeds) == 1 else f"{plan.name}, seed {seed}"
-        record = run_training(recipe, progress=display, label=label)
-        say(display, f"trained {label} in {record['seconds']:.0f} s: {nll_story(record)}")
-        run = FinishedRun(plan.name, seed, RunFolder(recipe.out), record)
-        runs.append(dataclasses.replace(run, epochs=measuring.epochs(run)))
-        if display and task is not None:
-            display.advance(task)
-    return runs
-
-
-def nll_story(record: dict[str, Any]) -> str:
-    """How validation NLL went: `validation NLL 3.90 → 3.01 (best, step 24) → 3.55 (last, step 96)`."""
-    start, best, last = record["start_nll"], record["best_nll"], record["last_nll"]
-    if best is None or last is None:
-        return "no validation"
-    story = f"validation NLL {start:.2f} → {best:.2f} (best, step {record['best_step']})" if start else f"{best:.2f}"
-    return story if record["best_step"] == record["steps"] else f"{story} → {last:.2f} (last, step {record['steps']})"
-
-
 def _measure_all(config: CompareConfig, runs: list[FinishedRun], measuring: Measuring) -> list[Variant]:
     display = measuring.display
     task = display.add_task("measuring", total=1 + len(config.plans)) if display else None
     variants = []
     for plan in [None, *config.plans]:
+        of_plan = [run for run in runs if plan is not None and run.variant == (plan.source or plan.name)]
         if plan is None:
             variants.append(measuring.untouched())
-        elif plan.interpolate is None:
-            variants.append(measuring.trained(plan, [run for run in runs if run.variant == plan.name]))
-        else:
-            variants.append(measuring.merged(plan, [run for run in runs if run.variant == plan.source]))
+        elif of_plan:  # else it, or what it is merged from, could not be trained
+            variants.append((measuring.trained if plan.interpolate is None else measuring.merged)(plan, of_plan))
         if display and task is not None:
             display.advance(task)
     return variants

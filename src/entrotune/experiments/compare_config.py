@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from entrotune.errors import UserError
 from entrotune.experiments.compare_variants import BASELINE, Plan, read_plans, slug
+from entrotune.experiments.folders import tidy
 from entrotune.experiments.retention_config import Retention
 from entrotune.training.config import TrainConfig
 
@@ -73,6 +74,7 @@ class CompareConfig:
     def __post_init__(self) -> None:
         from entrotune.objectives import Objective  # brings torch, for which --help must not wait
 
+        object.__setattr__(self, "out", tidy(self.out))
         default = (BASELINE,) if self.variants else OBJECTIVES
         named = [str(Objective(text)) for text in (default if self.objectives is None else self.objectives)]
         object.__setattr__(self, "objectives", list(dict.fromkeys([BASELINE, *named])))
@@ -90,6 +92,8 @@ class CompareConfig:
             if getattr(self, name) not in allowed:
                 raise UserError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
         object.__setattr__(self, "retention", Retention.of(self.retention))
+        if not 0 <= self.sampling_seed < 2**32:
+            raise UserError(f"sampling_seed must be a whole number from 0 to 2**32 - 1, not {self.sampling_seed}")
         if self.resume and self.overwrite:
             raise UserError("resume and overwrite contradict each other; give one")
         self._check_epochs()

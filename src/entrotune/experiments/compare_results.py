@@ -22,6 +22,26 @@ class FinishedRun:
 
 
 @dataclass(frozen=True)
+class Untrained:
+    """A variant that could not be trained: with which seed it ended, and why."""
+
+    plan: Plan
+    seed: int
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in `comparison.json`."""
+        plan = self.plan
+        return {
+            "name": plan.name,
+            "objective": plan.objective,
+            "differs": dict(plan.differs),
+            "seed": self.seed,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
 class Measured:
     """What was measured of one model: a record a temperature, and what it kept of its other abilities."""
 

@@ -98,8 +98,8 @@ def read_plans(
 
 
 def slug(name: str) -> str:
-    """A folder name for a variant: `ce - 0.1*entropy` → `ce-0.1-entropy`."""
-    return re.sub(r"[^a-z0-9.+]+", "-", name.lower().replace("+", " plus ")).strip("-.")
+    """A folder name for a variant: `ce - 0.1*entropy` → `ce-0.1-entropy`; letters of any script stay."""
+    return re.sub(r"[^\w.]+|_+", "-", name.lower().replace("+", " plus ")).strip("-.")
 
 
 def _check_entry(name: str, given: Any, objectives: Sequence[str]) -> None:

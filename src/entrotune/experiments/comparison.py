@@ -8,7 +8,7 @@ from entrotune.evaluation import HeldOut, SettingRecord, describe_metrics, heade
 from entrotune.evaluation.distribution import RetentionRows
 from entrotune.experiments.compare_config import CompareConfig
 from entrotune.experiments.compare_epochs import EpochRecord
-from entrotune.experiments.compare_results import FinishedRun, Variant
+from entrotune.experiments.compare_results import FinishedRun, Untrained, Variant
 from entrotune.experiments.compare_retention import retained_entry, retention_record
 from entrotune.experiments.compare_variants import BASELINE, UNTOUCHED
 from entrotune.experiments.differences import compare_settings
@@ -26,11 +26,13 @@ def comparison_record(
     variants: Sequence[Variant],
     held: HeldOut,
     retained: RetentionRows | None = None,
+    failed: Sequence[Untrained] = (),
 ) -> dict[str, Any]:
     """Everything the report shows, ready for `comparison.json`.
 
     Args:
         retained: the rows outside of the task that variants were measured on.
+        failed: variants that could not be trained, which are among neither `runs` nor `variants`.
     """
     settings = {variant.name: variant.settings for variant in variants}
     first = runs[0].record  # of `ce`, which changes nothing of the shared recipe
@@ -45,6 +47,7 @@ def comparison_record(
         "recipe": config.recipe(),
         "data": first["data"] | {"prompts": len(held.prompts)},
         "variants": [_variant(variant, settings[variant.name], config) for variant in variants],
+        "failed": [one.to_dict() for one in failed],
         "metrics": describe_metrics([setting for found in settings.values() for setting in found]),
         "front": {"quality": config.quality, "diversity": config.diversity},
         "comparisons": compare_settings(

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from entrotune.data.curriculum.options import OrderOptions
 from entrotune.errors import UserError
+from entrotune.experiments.folders import tidy
 
 CONTROL = "random"
 
@@ -88,6 +89,7 @@ class CurriculumConfig:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "out", tidy(self.out))
         named = [name for name in dict.fromkeys(self.schedules) if name != CONTROL]
         if not named:
             raise UserError(f"schedules must name at least one order beside {CONTROL}")

@@ -8,6 +8,7 @@ from entrotune.experiments.diffuse_plan import plan_diffuse
 from entrotune.experiments.diffuse_run import run_diffuse
 from entrotune.experiments.diffuse_study import run_study
 from entrotune.experiments.display import say, showing
+from entrotune.experiments.folders import tidy
 from entrotune.training.distribution import DiffuseConfig
 
 
@@ -32,6 +33,7 @@ def diffuse(
         ValueError: input that cannot be used; the message says what to do.
     """
     config = config.replace(**options) if config is not None else DiffuseConfig(**options)
+    config = config.replace(out=tidy(config.out))
     if dry_run:
         return plan_diffuse(config)
     with showing(progress) as display:

@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from entrotune.data.targets import build_trie, split_sequences
-from entrotune.experiments.diffuse_sets import DiffuseSets, prepare_sets, read_sets
+from entrotune.experiments.diffuse_sets import DiffuseSets, groups_of, prepare_sets, read_sets
 from entrotune.models import ModelDescription, attach_lora, count_parameters, describe_model
 from entrotune.training.distribution import DiffuseConfig, precision_of
 
@@ -20,7 +20,10 @@ def plan_diffuse(config: DiffuseConfig) -> dict[str, Any]:
         UserError: targets or a recipe that cannot be used.
     """
     description = describe_model(config.model)
-    sets = prepare_sets(config, read_sets(config), description.tokenizer, context=description.context)
+    read = read_sets(config)
+    if config.is_study:
+        groups_of(read)
+    sets = prepare_sets(config, read, description.tokenizer, context=description.context)
     counts = sets.counts(config.rows_per_part)
     trained = [one for prefixes in sets.trained for one in prefixes]
     # Of several prefixes one is drawn a pass.

@@ -129,3 +129,22 @@ def _selected(one: EncodedTargets, indices: Sequence[int]) -> EncodedTargets:
         prompt=one.prompt,
         sequences=tuple(one.sequences[at] for at in indices),
     )
+
+
+def groups_of(sets: Sequence[TargetSet]) -> list[str]:
+    """The groups of which a study leaves each out, in order.
+
+    Raises:
+        UserError: there is one, or two would share a folder.
+    """
+    groups = list(dict.fromkeys(one.group for one in sets))
+    if len(groups) < 2:
+        raise UserError(f"there is one group, {groups[0]!r}, so none to leave out; give sets of two groups or more")
+    if len({group_folder(group) for group in groups}) < len(groups):
+        raise UserError("two groups have names that make one folder; rename one with the field group")
+    return groups
+
+
+def group_folder(group: str) -> str:
+    """A group's name as that of a folder."""
+    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in group).strip(".") or "_"

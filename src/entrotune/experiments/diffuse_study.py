@@ -10,7 +10,7 @@ from rich.progress import Progress
 from entrotune.errors import UserError
 from entrotune.experiments.diffuse_record import StudyRun, study_record
 from entrotune.experiments.diffuse_run import run_diffuse
-from entrotune.experiments.diffuse_sets import read_sets
+from entrotune.experiments.diffuse_sets import group_folder, groups_of, read_sets
 from entrotune.experiments.folders import is_free
 from entrotune.files import atomic_write_json
 from entrotune.reports import write_diffuse_report
@@ -27,8 +27,8 @@ def run_study(config: DiffuseConfig, *, progress: Progress | None = None) -> dic
         UserError: see `run_diffuse`; there is one group, or the folder holds something else.
     """
     folder = Path(config.out)
-    groups = list(dict.fromkeys(one.group for one in read_sets(config)))
-    _check_study(folder, config, groups)
+    groups = groups_of(read_sets(config))
+    _check_study(folder, config)
     atomic_write_json(folder / "study.json", {"schema_version": 1, "kind": "study", "recipe": config.to_dict()})
     planned = [(seed, group) for seed in config.each_seed for group in groups]
     task = progress.add_task("runs", total=len(planned)) if progress is not None else None
@@ -46,11 +46,6 @@ def run_study(config: DiffuseConfig, *, progress: Progress | None = None) -> dic
     return record
 
 
-def group_folder(group: str) -> str:
-    """A group's name as that of a folder."""
-    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in group).strip(".") or "_"
-
-
 def _run_of(config: DiffuseConfig, group: str, groups: list[str], seed: int) -> DiffuseConfig:
     """The recipe of one run of the study."""
     out = Path(config.out) / group_folder(group)
@@ -64,11 +59,7 @@ def _run_of(config: DiffuseConfig, group: str, groups: list[str], seed: int) -> 
     )
 
 
-def _check_study(folder: Path, config: DiffuseConfig, groups: list[str]) -> None:
-    if len(groups) < 2:
-        raise UserError(f"there is one group, {groups[0]!r}, so none to leave out; give sets of two groups or more")
-    if len({group_folder(group) for group in groups}) < len(groups):
-        raise UserError("two groups have names that make one folder; rename one with the field group")
+def _check_study(folder: Path, config: DiffuseConfig) -> None:
     if is_free(folder, "study"):
         return
     study = folder / "study.json"

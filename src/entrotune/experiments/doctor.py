@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from entrotune import provenance
+from entrotune.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def doctor(*, objective: str = "ce - 0.1*entropy") -> dict[str, Any]:
         `checks` (a list of name, ok, found, remedy) and `ok`, whether all are well.
 
     Raises:
-        ValueError: the objective cannot be read.
+        ValueError: the objective cannot be read, or has a coefficient without a number.
     """
     # They bring torch, for which --help must not wait.
     import torch
@@ -40,6 +41,11 @@ def doctor(*, objective: str = "ce - 0.1*entropy") -> dict[str, Any]:
     from entrotune.objectives import Objective
 
     parsed = Objective(objective)
+    if parsed.names:
+        raise UserError(
+            f"the coefficient {parsed.names[0]} of the objective {parsed} has no value here; write a number in its "
+            'place, such as "ce - 0.1*entropy"'
+        )
     checks = [
         Check("versions", True, ", ".join(f"{name} {version}" for name, version in provenance.versions().items())),
         Check("device", True, provenance.device_name(torch.device("cuda" if torch.cuda.is_available() else "cpu"))),

@@ -8,6 +8,11 @@ import yaml
 from entrotune.errors import UserError
 
 
+def tidy(folder: str) -> str:
+    """A folder as recipes name it: `runs/chats/`, as a shell completes it, and `./runs/chats` are `runs/chats`."""
+    return str(Path(folder))
+
+
 def is_free(folder: Path, what: str) -> bool:
     """Whether there is nothing in a folder to which `what` (a model, a sweep) is to be written.
 

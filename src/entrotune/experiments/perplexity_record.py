@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from entrotune.measures import Estimate, verdict
+from entrotune.measures import verdict
 from entrotune.scoring.perplexity.job import Reader, Work
 from entrotune.scoring.perplexity.measured import MEASURES, Sums, difference
-from entrotune.scoring.perplexity.uses import finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +65,7 @@ def model_record(one: Measured, *, seed: int) -> dict[str, Any]:
             "tokens_read": one.work.tokens_read,
         },
         "nll_sum": float(sums.nll.sum()),
-        "measures": {name: _json(one.units.estimate(name, seed=seed)) for name in MEASURES},
+        "measures": {name: one.units.estimate(name, seed=seed).to_dict() for name in MEASURES},
         "seconds": one.seconds,
     }
 
@@ -128,8 +127,3 @@ def warnings_of(found: Sequence[Measured]) -> list[str]:
 def _incomparable(a: Measured, b: Measured) -> bool:
     kinds_differ = (a.reader.described.family == "masked") != (b.reader.described.family == "masked")
     return kinds_differ or (a.tokenizer != b.tokenizer and bool(a.unknown or b.unknown))
-
-
-def _json(estimate: Estimate) -> dict[str, Any]:
-    found = estimate.to_dict()
-    return {name: finite(value) if isinstance(value, float) else value for name, value in found.items()}

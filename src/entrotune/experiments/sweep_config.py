@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from entrotune.errors import UserError
+from entrotune.experiments.folders import tidy
 from entrotune.experiments.sweeping.space import Dimension, check_space, grid, read_space, recipe_at
 from entrotune.training.config import TrainConfig
 
@@ -70,6 +71,7 @@ class SweepConfig:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "out", tidy(self.out))
         if self.method not in get_args(Method):
             raise UserError(f"method is {self.method!r}; expected {', '.join(get_args(Method))}")
         self._check_space()
@@ -86,6 +88,8 @@ class SweepConfig:
                 raise UserError(f"{name} must be at least 1, not {value}")
         _check_metric("quality", self.quality)
         _check_metric("diversity", self.diversity)
+        if not 0 <= self.sampling_seed < 2**32:
+            raise UserError(f"sampling_seed must be a whole number from 0 to 2**32 - 1, not {self.sampling_seed}")
         if self.resume and self.overwrite:
             raise UserError("resume and overwrite contradict each other; give one")
 

@@ -7,9 +7,11 @@ from rich.progress import Progress
 
 from entrotune import processes
 from entrotune.experiments.display import say, showing
+from entrotune.experiments.folders import tidy
 from entrotune.experiments.rows_told import rows_to_know
 from entrotune.files import atomic_write_text
-from entrotune.models import describe_model
+from entrotune.models import ModelDescription, describe_model
+from entrotune.objectives import NamedCoefficients, Objective
 from entrotune.reports import model_card, read_run, write_run_report
 from entrotune.training import RunFolder, TrainConfig, plan_training, run_training
 
@@ -34,8 +36,11 @@ def train(
         ValueError: input that cannot be used; the message says what to do.
     """
     config = config.replace(**options) if config is not None else TrainConfig(**options)
+    config = config.replace(out=tidy(config.out))
     if dry_run:
-        return plan_training(config, describe_model(config.model))
+        described = describe_model(config.model)
+        check_vocabulary(config, described)
+        return plan_training(config, described)
     first = processes.rank() == 0
     with showing(progress if first else False) as display:
         record = run_training(config, progress=display, label=str(config.objective))
@@ -45,6 +50,12 @@ def train(
             say(display, line)
         say(display, f"wrote {config.out}: model/, metrics.jsonl, report.html")
     return record
+
+
+def check_vocabulary(config: TrainConfig, described: ModelDescription) -> None:
+    """Refuse a target entropy that no prediction over the model's tokens has; `UserError`."""
+    size = described.config.get_text_config().vocab_size
+    NamedCoefficients(Objective(config.objective), config.coefficients).check_vocabulary(size)
 
 
 def write_documents(folder: str, *, evaluation: Mapping[str, Any] | None = None) -> None:

@@ -11,6 +11,8 @@ from statistics import NormalDist
 from entrotune.measures.uncertainty import Estimate
 
 _Z = NormalDist().inv_cdf(0.975)
+# A variance of logarithms below this is what their rounding leaves.
+_ROUNDING = 1e-20
 
 
 def expected_distinct(values: Sequence[Hashable], size: int) -> float:
@@ -26,7 +28,8 @@ def distinct_ratio(values: Sequence[Hashable], others: Sequence[Hashable]) -> Es
     """How many times as many different values one sample has as another, both at half the smaller one's size.
 
     The interval is a delete-one jackknife of the ratio's logarithm, 95%; at half the size the expectation is smooth,
-    which a count of all different values is not. No interval below eight values.
+    which a count of all different values is not. No interval below eight values, nor where leaving out any one value
+    changes nothing, as where all differ: that says nothing of how many more there are.
 
     Args:
         values: [N], those of the numerator.
@@ -38,9 +41,10 @@ def distinct_ratio(values: Sequence[Hashable], others: Sequence[Hashable]) -> Es
     size = smaller // 2
     found = [_log_with_variance(sample, size) for sample in (values, others)]
     log = found[0][0] - found[1][0]
-    if smaller < 8:
+    variance = found[0][1] + found[1][1]
+    if smaller < 8 or variance < _ROUNDING:
         return Estimate(math.exp(log), None, None, smaller)
-    half = _Z * math.sqrt(found[0][1] + found[1][1])
+    half = _Z * math.sqrt(variance)
     return Estimate(math.exp(log), math.exp(log - half), math.exp(log + half), smaller)
 
 

@@ -12,7 +12,7 @@ C: columns, N: prompts, R: resamples.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -46,15 +46,27 @@ class Estimate:
     skipped: int = 0
 
     def to_dict(self) -> dict[str, float | int | None]:
-        """The estimate for JSON: value (null for NaN), low, high, n, and skipped where it is not 0."""
-        value = None if math.isnan(self.value) else self.value
-        record: dict[str, float | int | None] = {"value": value, "low": self.low, "high": self.high, "n": self.n}
+        """The estimate for JSON: value, low and high (null where not finite), n, and skipped where it is not 0."""
+        low, value, high = (
+            end if end is not None and math.isfinite(end) else None for end in (self.low, self.value, self.high)
+        )
+        record: dict[str, float | int | None] = {"value": value, "low": low, "high": high, "n": self.n}
         return record | ({"skipped": self.skipped} if self.skipped else {})
 
     def increasing(self, function: Callable[[float], float]) -> "Estimate":
-        """The estimate of an increasing function of the number: `nll.increasing(math.exp)` is the perplexity."""
-        low, high = (None if end is None else function(end) for end in (self.low, self.high))
-        value = math.nan if math.isnan(self.value) else function(self.value)
+        """The estimate of an increasing function of the number: `nll.increasing(math.exp)` is the perplexity.
+
+        Infinite where the function is too large for a float.
+        """
+
+        def mapped(number: float) -> float:
+            try:
+                return function(number)
+            except OverflowError:
+                return math.inf
+
+        low, high = (None if end is None else mapped(end) for end in (self.low, self.high))
+        value = math.nan if math.isnan(self.value) else mapped(self.value)
         return Estimate(value, low, high, self.n, self.level, self.skipped)
 
 
@@ -91,12 +103,15 @@ def paired_difference(a: ArrayLike, b: ArrayLike, *, seed: int, resamples: int =
     """Mean over prompts of a − b with its interval; prompts undefined in either are left out of both.
 
     `a[i]` and `b[i]` are of the same prompt; values that differ by rounding alone are taken as equal, else the rounding
-    of a measure could pass for a difference that all prompts share. Arguments as for `bootstrap_mean`.
+    of a measure could pass for a difference that all prompts share. Where only so few prompts differ that all of them
+    leaning one way by chance is likelier than 1 − level (fewer than 6 at 95%), the interval holds 0: it would shut out
+    0 for 4 wins in 4, which is no more than chance. Arguments as for `bootstrap_mean`.
     """
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.shape == b.shape:
         b = np.where(np.isclose(a, b, rtol=1e-12, atol=0.0), a, b)
-    return _estimate([a, b], lambda sums_CR, n: (sums_CR[0] - sums_CR[1]) / n, seed, resamples, level)
+    found = _estimate([a, b], lambda sums_CR, n: (sums_CR[0] - sums_CR[1]) / n, seed, resamples, level)
+    return _with_zero(found, differing=int((np.abs(a - b) > 0).sum()))
 
 
 def paired_ratio_difference(
@@ -109,11 +124,16 @@ def paired_ratio_difference(
     resamples: int = 2000,
     level: float = 0.95,
 ) -> Estimate:
-    """Difference of two ratios of sums (a − b), both from the same resampled prompts; see `bootstrap_ratio`."""
+    """Difference of two ratios of sums (a − b), both from the same resampled prompts.
+
+    See `bootstrap_ratio`, and `paired_difference` for few prompts that differ.
+    """
     columns = [*_ratio_columns(numerators_a, denominators_a), *_ratio_columns(numerators_b, denominators_b)]
-    return _estimate(
+    found = _estimate(
         columns, lambda sums_CR, n: sums_CR[0] / sums_CR[1] - sums_CR[2] / sums_CR[3], seed, resamples, level
     )
+    away_CN = np.abs(np.stack(columns[:2]) - np.stack(columns[2:]))
+    return _with_zero(found, differing=int(((away_CN > 0).any(axis=0) & ~np.isnan(away_CN).any(axis=0)).sum()))
 
 
 def bootstrap_slope(x: ArrayLike, y: ArrayLike, *, seed: int, resamples: int = 2000, level: float = 0.95) -> Estimate:
@@ -134,11 +154,23 @@ def verdict(estimate: Estimate) -> Verdict:
     Nothing is shown by so few prompts that all of them leaning one way by chance is likelier than 1 − level
     (fewer than 6 at 95%).
     """
-    if estimate.low is None or estimate.high is None or 2 * 0.5**estimate.n > 1 - estimate.level:
+    if estimate.low is None or estimate.high is None or _chance_alone(estimate.n, estimate.level):
         return "no difference shown"
     if estimate.low > 0:
         return "higher"
     return "lower" if estimate.high < 0 else "no difference shown"
+
+
+def _with_zero(found: Estimate, *, differing: int) -> Estimate:
+    """The interval of a difference, widened to 0 where too few prompts differ to shut it out."""
+    if found.low is None or found.high is None or not _chance_alone(differing, found.level):
+        return found
+    return replace(found, low=min(found.low, 0.0), high=max(found.high, 0.0))
+
+
+def _chance_alone(prompts: int, level: float) -> bool:
+    """Whether so many prompts all lean one way by chance oftener than 1 − level."""
+    return 2 * 0.5**prompts > 1 - level
 
 
 _Statistic = Callable[[NDArray[np.float64], int], NDArray[np.float64]]

@@ -14,6 +14,7 @@ from entrotune.models.modes import evaluation_mode
 
 _SOFTCAP_NAMES = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
 _SCALE_NAMES = ("logit_scale", "output_multiplier", "lm_head_multiplier")
+_DIVISOR_NAMES = ("logits_scaling", "logits_mup_width_multiplier")
 
 
 @dataclass(frozen=True)
@@ -49,21 +50,31 @@ def base_of(model: Any) -> Any:
 
 
 def backbone(model: nn.Module) -> nn.Module:
-    """The model without its head: its output's `last_hidden_state` [B, T, D] is what the head multiplies."""
-    return base_of(model).base_model
+    """The model without its head: its output's `last_hidden_state` [B, T, D] is what the head multiplies.
+
+    Raises:
+        UserError: the model does not say which of its modules that is.
+    """
+    base = base_of(model)
+    if base.base_model is base:
+        raise UserError(f"{type(base).__name__} does not say which module is its backbone, so its head stays unknown")
+    return base.base_model
 
 
 def find_head(model: nn.Module) -> Head:
     """Find the output head of a causal language model, through PEFT wrappers.
 
     Raises:
-        UserError: no head, or an adapter on it (LoRA, trained tokens): a fused loss, which multiplies by the weight
-            itself, would ignore that adapter. A head trained whole (`modules_to_save`) is fine.
+        UserError: no head, an encoder beside the decoder, or an adapter on the head (LoRA, trained tokens): a fused
+            loss, which multiplies by the weight itself, would ignore that adapter. A head trained whole
+            (`modules_to_save`) is fine.
     """
     base = base_of(model)
     module = base.get_output_embeddings()
     if module is None:
         raise UserError(f"model {type(base).__name__} has no output head; expected a causal language model")
+    if getattr(base.config, "is_encoder_decoder", False):
+        raise UserError(f"{type(base).__name__} is an encoder with a decoder; expected a causal language model")
     module = _trained_copy(module)
     bias = getattr(module, "bias", None)
     config = base.config.get_text_config()
@@ -74,20 +85,40 @@ def check_head(model: nn.Module) -> None:
     """Compare hidden·weightᵀ, scaled and capped, with the model's own logits on four tokens.
 
     Raises:
-        UserError: they differ: this family does something to its logits that `find_head` does not know.
+        UserError: they differ: this family does something to its hidden states or logits that `find_head` does not
+            know. Or the logits are not numbers, or the two factors differ in precision and there is no autocast.
     """
-    head = find_head(model)
-    ids = torch.arange(1, 5, device=head.weight.device)[None]
+    head, name = find_head(model), type(base_of(model)).__name__
+    device = head.weight.device
+    ids = torch.arange(1, 5, device=device)[None] % head.weight.shape[0]
     with evaluation_mode(model):
-        hidden = backbone(model)(input_ids=ids, use_cache=False).last_hidden_state
-        ours = plain_logits(hidden, head).float()
-        theirs = base_of(model)(input_ids=ids, use_cache=False).logits.float()
-    # Both sides round to the weights' precision in a different order; a missed scale is off by far more than this.
-    tolerance = 64 * torch.finfo(head.weight.dtype).eps * theirs.abs().max().clamp(min=1.0).item()
-    difference = (ours - theirs).abs().max().item()
-    if not difference <= tolerance:
-        name = type(base_of(model)).__name__
-        raise UserError(f"the output head of {name} is not understood: logits differ by {difference:.3g}")
+        hidden = backbone(model)(input_ids=ids, use_cache=False).last_hidden_state.to(device)
+        if hidden.dtype != head.weight.dtype and not torch.is_autocast_enabled(device.type):
+            raise UserError(
+                f"hidden states of {name} are {hidden.dtype} and the head is {head.weight.dtype}; convert one, or run "
+                "under autocast"
+            )
+        if hidden.shape[-1] != head.weight.shape[1]:
+            raise UserError(
+                f"the output head of {name} is not understood: hidden states are {hidden.shape[-1]} wide and its "
+                f"weight is {tuple(head.weight.shape)}"
+            )
+        ours = plain_logits(hidden, head)
+        theirs = base_of(model)(input_ids=ids, use_cache=False).logits.to(device)
+    if ours.shape != theirs.shape:
+        raise UserError(
+            f"the output head of {name} is not understood: it gives {theirs.shape[-1]} logits and its weight has "
+            f"{ours.shape[-1]} rows"
+        )
+    if theirs.isnan().any():
+        raise UserError(f"{name} gives logits that are not numbers (nan), so its weights are broken")
+    # Both sides round to their precision in a different order; a missed scale is off by far more than this.
+    eps = max(torch.finfo(dtype).eps for dtype in (head.weight.dtype, ours.dtype, theirs.dtype))
+    ours, theirs = ours.float(), theirs.float()
+    tolerance = 64 * eps * theirs.where(theirs.isfinite(), 0.0).abs().max().clamp(min=1.0).item()
+    others = (ours - theirs)[~torch.isclose(ours, theirs, rtol=0, atol=tolerance)]  # -inf is -inf
+    if others.numel():
+        raise UserError(f"the output head of {name} is not understood: logits differ by {others.abs().max():.3g}")
 
 
 def plain_logits(hidden: Tensor, head: Head) -> Tensor:
@@ -119,11 +150,9 @@ def _logit_scale(config: Any) -> float:
         value = getattr(config, name, None)
         if isinstance(value, int | float):  # MPT's may be a word, which its own forward does not use
             return float(value)
-    scaling = getattr(config, "logits_scaling", None)
-    if scaling is None:
-        return 1.0
-    # Granite and MiniCPM3 divide by it; HyperCLOVA X multiplies.
-    return float(scaling) if config.model_type == "hyperclovax" else 1.0 / float(scaling)
+    divisor = next((value for name in _DIVISOR_NAMES if (value := getattr(config, name, None)) is not None), 1.0)
+    # Granite, MiniCPM3 and Inkling divide by it; HyperCLOVA X multiplies.
+    return float(divisor) if config.model_type == "hyperclovax" else 1.0 / float(divisor)
 
 
 def _softcap(config: Any) -> float | None:

@@ -158,8 +158,8 @@ def _predictor(record: Record, name: str) -> str:
 
 def _nested(entry: Record, record: Record) -> str:
     added, given = (record["predictors"][entry[key]]["label"] for key in ("added", "given"))
-    numbers = f"(χ² = {format_number(entry['chi2'])}, {format_p(entry['p'])})"
-    if entry["p"] < record["thresholds"]["p"]:
+    numbers = f"(χ² = {format_number(entry['chi2'])}, {format_p(entry['p'])}, corrected {format_p(entry['p_holm'])})"
+    if entry["p_holm"] < record["thresholds"]["p"]:
         return f"Given {given}, {added} adds to the prediction {numbers}."
     return f"Given {given}, no addition by {added} is shown {numbers}."
 

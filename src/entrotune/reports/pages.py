@@ -40,7 +40,7 @@ from entrotune.reports.views import (
     read_variants,
     sample_sizes,
 )
-from entrotune.reports.wording import compared_sentences, findings
+from entrotune.reports.wording import compared_sentences, findings, untrained_sentences
 
 
 def write_comparison_report(comparison: Mapping[str, Any], path: str | Path) -> None:
@@ -79,6 +79,7 @@ def write_comparison_report(comparison: Mapping[str, Any], path: str | Path) -> 
         ),
         shown=shown,
         not_shown=not_shown,
+        untrained=untrained_sentences(comparison),
         comparisons=len(comparison.get("comparisons") or []),
         retained=read_retained(comparison),
         retained_labels=LABELS,
@@ -160,6 +161,8 @@ def write_report(source: str | Path, out: str | Path | None = None) -> Path:
         UserError: nothing in `source` that a report can be made of, or a record that cannot be read.
     """
     source = Path(source)
+    if not source.exists():
+        raise UserError(f"{source} does not exist; give the folder of a run, a comparison or a sweep, or its record.")
     folder = source if source.is_dir() else source.parent
     target = Path(out) if out is not None else folder / "report.html"
     is_run = source.is_dir() and not (source / "comparison.json").exists() and (source / "metrics.jsonl").exists()
@@ -189,6 +192,10 @@ def _record_in(folder: Path) -> Path:
     for name in ("comparison.json", "sweep.json", "curriculum.json", "evaluation.json", "analysis.json", "bench.json"):
         if (folder / name).exists():
             return folder / name
+    if (folder / "recipe.yaml").exists():
+        raise UserError(
+            f"{folder} holds no record yet, for it is written at the end; start its command again with --resume."
+        )
     raise UserError(
         f"{folder} holds nothing to report on: expected comparison.json, sweep.json, curriculum.json, "
         "metrics.jsonl, evaluation.json, analysis.json or bench.json in it."

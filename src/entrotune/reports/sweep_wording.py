@@ -1,5 +1,6 @@
 """What a sweep found, in sentences."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +29,7 @@ def recommendation_sentence(record: Mapping[str, Any]) -> str:
         lean = "one seed was trained, and another may differ" if seeds == 1 else f"each of {seeds} seeds leans that way"
         return (
             f"Use {place}. {_where(record)} its {_name(record, 'quality')} is {_gap(record, 'confirming')} "
-            f"({size}; it was {among}); {lean}."
+            f"({size}; it was {among}); {lean}.{_confound(record)}"
         )
     head = f"Use plain ce at temperature {at}{_standing(found, size)}"
     told = f"{head} The setting that looked best, {place} ({among})"
@@ -36,6 +37,21 @@ def recommendation_sentence(record: Mapping[str, Any]) -> str:
         return f"{told}, could not be measured on the rest."
     told += f", has on the rest a {_name(record, 'quality')} {_gap(record, 'confirming')}. {_why(found)}"
     return told.rstrip()
+
+
+def _confound(record: Mapping[str, Any]) -> str:
+    """That a setting which changes more of the recipe than the objective may owe its advantage to that."""
+    recipe, chosen = record.get("recipe") or {}, record["recommendation"]["chosen"]["variant"]
+    base = recipe.get("train") or {}
+    point = next((one.get("point") or {} for one in record.get("trials") or [] if one.get("variant") == chosen), {})
+    objective = str(point.get("objective") or recipe.get("objective") or base.get("objective"))
+    words = set(re.findall(r"\w+", objective)) | {"objective"}
+    fields = [name for name in point if name in base and name not in words and point[name] != base[name]]
+    if not fields or objective == "ce":
+        return ""
+    told = " and ".join(f"{name} {base[name]}" for name in fields)
+    names = " and ".join(fields)
+    return f" Plain ce was trained with {told}: {names} may be what helps, so try plain ce with this {names} too."
 
 
 def _standing(found: Mapping[str, Any], size: str) -> str:

@@ -13,7 +13,7 @@ from entrotune.reports.numbers import Shown
 from entrotune.reports.records import check_record
 from entrotune.reports.samples import visible
 from entrotune.reports.views import Metric, Variant, best_cells, front_axes, read_metrics, read_variants
-from entrotune.reports.wording import findings
+from entrotune.reports.wording import findings, untrained_sentences
 
 _USUAL_COLUMNS = 5
 _HEADING_WIDTH, _LABEL_WIDTH = 11, 16
@@ -38,11 +38,14 @@ def evaluation_table(evaluation: Mapping[str, Any], *, metrics: Sequence[str] | 
 
 
 def comparison_findings(comparison: Mapping[str, Any]) -> Table:
-    """What a comparison found, in a few lines: differences shown, and those within their interval."""
-    shown, not_shown = findings(comparison)
+    """What a comparison found, in a few lines: variants that are missing, differences shown, and those that are not."""
     lines = Table.grid()
-    headings = ("Differences shown [95% interval]", "No difference shown (zero is within an interval)")
-    for heading, sentences in zip(headings, (shown, not_shown), strict=True):
+    headings = (
+        "Not trained",
+        "Differences shown [95% interval]",
+        "No difference shown (zero is within an interval)",
+    )
+    for heading, sentences in zip(headings, (untrained_sentences(comparison), *findings(comparison)), strict=True):
         if not sentences:
             continue
         block = Table.grid(padding=(0, 1))

@@ -41,6 +41,16 @@ def findings(comparison: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     return shown, not_shown
 
 
+def untrained_sentences(comparison: Mapping[str, Any]) -> list[str]:
+    """Which variants are missing because they could not be trained, and why."""
+    several = len(comparison.get("seeds") or []) > 1
+    told = []
+    for one in comparison.get("failed") or []:
+        seed = f" (seed {one['seed']})" if several else ""
+        told.append(f"{one['name']} was not trained{seed}, so it is missing here: {one['reason']}.")
+    return told
+
+
 def comparison_sentence(entry: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
     """What one comparison found."""
     name = _metric_name(entry, comparison)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from entrotune.data import Row
+from entrotune.data.records import is_unicode
 from entrotune.data.rejects import RowError
 from entrotune.data.render import render_answer
 from entrotune.data.tokens import check_tokenizer, tokenize
@@ -50,14 +51,16 @@ def examine(
         name: of the model, as it is to be shown.
 
     Raises:
-        UserError: an empty text, an unknown or impossible `bos`, a limit that is not positive, a system message without
-            a prompt, or a model whose predictions are not finite.
+        UserError: an empty text or one that is not Unicode, an unknown or impossible `bos`, a limit that is not
+            positive, a system message without a prompt, or a model whose predictions are not finite.
     """
     check_tokenizer(tokenizer)
     if bos not in BOS:
         raise UserError(f"bos is {bos!r}; expected one of {', '.join(BOS)}")
     if prompt is None and system is not None:
         raise UserError("a system message belongs to a prompt; give prompt too, or leave system out")
+    if not is_unicode([text, prompt, system]):
+        raise UserError("the text holds half of a surrogate pair, which is no character; leave it out")
     if prompt is not None:
         ids, given = _answer(text, prompt, system, tokenizer)
     else:

@@ -175,7 +175,7 @@ def _read_part(path: Path, columns: Sequence[str] | None) -> "pyarrow.Table":
 
 
 def _with_kept_values(table: "pyarrow.Table") -> "pyarrow.Table":
-    """Kept columns, written as JSON, as values of their own type; JSON stays where the types of the rows differ."""
+    """Kept columns, written as JSON, as values of their own type; JSON stays where there is no type that holds all."""
     import pyarrow
 
     for index, name in enumerate(table.column_names):
@@ -183,7 +183,7 @@ def _with_kept_values(table: "pyarrow.Table") -> "pyarrow.Table":
             values = [None if text is None else json.loads(text) for text in table.column(index).to_pylist()]
             try:
                 table = table.set_column(index, name, pyarrow.array(values))
-            except pyarrow.ArrowException:
+            except (pyarrow.ArrowException, OverflowError, UnicodeEncodeError):
                 continue
     return table
 

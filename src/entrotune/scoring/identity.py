@@ -28,7 +28,10 @@ def model_identity(described: ModelDescription) -> dict[str, Any]:
 def data_identity(source: str, format: str, reading: Mapping[str, Any]) -> dict[str, Any]:
     """The `data` part of a manifest. The fingerprint of what is no file is null: its rows are compared on going on."""
     files = source_files(source) or {"files": None, "bytes": None, "fingerprint": None}
-    return {"source": source, **reading, "columns": dict(reading["columns"] or {}), "format": format, **files}
+    columns = {
+        name: given if isinstance(given, str) else list(given) for name, given in (reading["columns"] or {}).items()
+    }
+    return {"source": source, **reading, "columns": columns, "format": format, **files}
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:

@@ -14,7 +14,7 @@ from entrotune.files import check_page
 
 
 def score(
-    data: str,
+    data: str | Path,
     *,
     model: str = "smollm2-135m",
     out: str | Path = "runs/scores",
@@ -129,7 +129,7 @@ def score(
     )
     reading = {"format": format, "columns": columns, "text_unit": text_unit, "split": split, "limit": limit}
     reading["on_bad_row"] = on_bad_row
-    job = Job(data=data, reading=reading, model=model, device=device, batch_tokens=batch_tokens, options=options)
+    job = Job(data=str(data), reading=reading, model=model, device=device, batch_tokens=batch_tokens, options=options)
     if dry_run:
         return plan_scoring(job, job.stream(), described, progress)
     load = functools.cache(job.scorer)

@@ -53,7 +53,6 @@ class Scorer:
         self.head = find_head(model)
         self.device = self.head.weight.device
         self.batch_tokens = batch_tokens or default_batch_tokens(self.device)
-        self.padding = tokenizer.pad_token_id or 0
 
     def encode(self, block: RowBlock) -> Encoded:
         """The sequences of a block, and what cannot be one."""
@@ -94,7 +93,8 @@ class Scorer:
 
     def _statistics(self, batch: Sequence[Scorable]) -> RowStatistics:
         longest = max(len(one.input_ids) for one in batch)
-        ids = np.full((len(batch), longest), self.padding, dtype=np.int64)
+        # Padded with any token that the model has: its own padding may be one that was added beyond the embeddings.
+        ids = np.zeros((len(batch), longest), dtype=np.int64)
         for row, one in enumerate(batch):
             ids[row, : len(one.input_ids)] = one.input_ids
         places = np.concatenate([row * longest + one.places for row, one in enumerate(batch)])

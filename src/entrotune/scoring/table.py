@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from entrotune.data import Reject, Row, RowBlock
 from entrotune.data.examples import IGNORED
+from entrotune.data.records import is_unicode
 from entrotune.data.rejects import Rejects
 from entrotune.data.rows import row_content
 from entrotune.kernels import RowStatistics, truncated
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 _OF_TOKENS = ("entropy", "varentropy", "nll")
+_OF_POSITIONS = (*_OF_TOKENS, "renyi2", "is_top1")
+_OF_LIKELIEST = ("topk_ids", "topk_logprobs")
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class ScoredBlock:
 
 def scored_block(measured: Measured, options: ScoreOptions, rejects: Rejects) -> ScoredBlock:
     """The table of a block; rows whose scores are not finite go to `rejects`."""
-    tokens = _on_host(measured.statistics)
+    tokens = _on_host(measured.statistics, options)
     lengths = np.array([len(one.places) for one in measured.sequences], dtype=np.int64)
     tokens["targets"] = np.concatenate([np.empty(0, np.int32), *(one.targets for one in measured.sequences)])
     finite_N = _finite_rows(tokens, lengths, measured.sequences, rejects)
@@ -72,13 +75,14 @@ def scored_block(measured: Measured, options: ScoreOptions, rejects: Rejects) ->
     return ScoredBlock(measured.block.number, measured.block.digest, table, found, totals)
 
 
-def _on_host(statistics: Sequence[RowStatistics]) -> dict[str, NDArray[Any]]:
-    """Statistics of all batches by name, those that were asked for."""
-    names = ("entropy", "varentropy", "nll", "renyi2", "is_top1", "rank", "topk_ids", "topk_logprobs")
+def _on_host(statistics: Sequence[RowStatistics], options: ScoreOptions) -> dict[str, NDArray[Any]]:
+    """Statistics of all batches by name, those that were asked for; of no batch they are empty."""
+    ranks, likeliest = ("rank",) if options.per_token else (), _OF_LIKELIEST if options.top_k else ()
     if not statistics:
-        return {name: np.empty(0, np.float32) for name in names[:5]}
-    asked = [name for name in names if getattr(statistics[0], name).shape[0] == statistics[0].entropy.shape[0]]
-    return {name: torch.cat([getattr(one, name) for one in statistics]).cpu().numpy() for name in asked}
+        empty = {name: np.empty(0, np.float32) for name in (*_OF_POSITIONS, *ranks)}
+        return empty | {name: np.empty((0, options.top_k), np.float32) for name in likeliest}
+    names = (*_OF_POSITIONS, *ranks, *likeliest)
+    return {name: torch.cat([getattr(one, name) for one in statistics]).cpu().numpy() for name in names}
 
 
 def _finite_rows(
@@ -189,4 +193,7 @@ def _lists(
 def kept_json(row: Row, name: str) -> str | None:
     """A column of the input as JSON; None where the row does not have it, or has null."""
     value = row.extra.get(name, row_content(row).get(name))
-    return None if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    if value is None:
+        return None
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if is_unicode(text) else json.dumps(value, default=str)

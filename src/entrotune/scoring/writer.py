@@ -15,7 +15,8 @@ from entrotune.files import atomic_write_json, open_atomic
 from entrotune.scoring.folder import KIND, METADATA_KEY, SCHEMA_VERSION, part_path, part_paths, read_manifest
 from entrotune.scoring.table import ScoredBlock
 
-ENTRIES = ("manifest.json", "scores", "rejects", "rejects.jsonl")
+# In the order in which they are removed: as long as there is anything, it is known to be ours.
+ENTRIES = ("scores", "rejects", "rejects.jsonl", "manifest.json")
 _LOCK = ".lock"
 
 
@@ -60,7 +61,7 @@ class ScoreWriter:
     @property
     def finished(self) -> bool:
         """Whether the folder is complete."""
-        return (self.folder / "manifest.json").exists() and read_manifest(self.folder)["status"] == "finished"
+        return bool(self.done) and read_manifest(self.folder)["status"] == "finished"
 
     def start(self, manifest: Mapping[str, Any]) -> None:
         """Write the manifest of a folder that is not finished."""
@@ -97,7 +98,7 @@ class ScoreWriter:
         record = {**self._head("finished"), **manifest, **self._totals()}
         # Last: its status says that the folder is complete.
         atomic_write_json(self.folder / "manifest.json", record)
-        shutil.rmtree(self.folder / "rejects", ignore_errors=True)
+        self._drop_rejects()
         return record
 
     def totals(self) -> dict[str, float]:
@@ -119,6 +120,18 @@ class ScoreWriter:
         for left in [*self.folder.glob(".*.partial"), *self.folder.glob("*/.*.partial")]:
             left.unlink()
         self.done = {told["block"]: told for told in map(read_part_metadata, part_paths(self.folder))}
+        if self.finished:
+            self._check_whole()
+            self._drop_rejects()
+
+    def _check_whole(self) -> None:
+        """Raise `UserError` where parts of a finished folder are gone: their rejects are no longer known apart."""
+        wanted, held = read_manifest(self.folder)["counts"]["read"], self.totals()["read"]
+        if wanted != held:
+            raise UserError(
+                f"{self.folder} is finished, and should hold what came of {wanted:,} rows, but parts of it are missing "
+                f"and {held:,} are left; give another folder, or --overwrite to score all anew"
+            )
 
     def _check_same(self, manifest: Mapping[str, Any]) -> None:
         found = differences({name: manifest.get(name) for name in self.identity}, self.identity)
@@ -135,6 +148,10 @@ class ScoreWriter:
 
     def _rejects(self, number: int) -> Path:
         return self.folder / "rejects" / f"part-{number:05d}.jsonl"
+
+    def _drop_rejects(self) -> None:
+        """Remove the rejects of the parts; those of a folder that is finished are in one file."""
+        shutil.rmtree(self.folder / "rejects", ignore_errors=True)
 
     def _join_rejects(self, blocks: int) -> None:
         parts = [path for path in map(self._rejects, range(blocks)) if path.exists()]

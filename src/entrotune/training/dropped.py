@@ -13,7 +13,7 @@ def rows_given(dataset: Any, name: str) -> int | None:
         UserError: it has none.
     """
     count = len(dataset) if hasattr(dataset, "__len__") else None
-    if count == 0:
+    if count == 0 or (count is None and next(iter(dataset), None) is None):
         raise UserError(f"the {name} dataset is empty: it has no row")
     return count
 

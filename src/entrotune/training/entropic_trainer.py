@@ -1,5 +1,6 @@
 """`EntropicTrainer`: TRL's `SFTTrainer` that minimises any objective of the row algebra."""
 
+import inspect
 import math
 import os
 from collections.abc import Mapping
@@ -8,7 +9,6 @@ from typing import Any
 
 import datasets
 import torch
-from peft import PeftModel
 from torch import Tensor
 from torch.utils.data import IterableDataset, SequentialSampler
 from transformers import Trainer
@@ -18,11 +18,21 @@ from trl.models.utils import prepare_fsdp
 from entrotune.data.curriculum import Order, read_order
 from entrotune.data.examples import IGNORED
 from entrotune.errors import UserError
+from entrotune.models import find_head
 from entrotune.objectives import NamedCoefficients, Objective, RowStats, Term
+from entrotune.training.checks import check_task, check_whole_head, inner_model, refuse_other_losses
 from entrotune.training.control import CoefficientControl, WhenEntropyWins
 from entrotune.training.curriculum import check_arguments, in_order, without_cutting
 from entrotune.training.dropped import rows_given, told_of_dropped
-from entrotune.training.groups import GROUPS, GroupCollator, check_columns, of_targets, packed_with_groups, with_groups
+from entrotune.training.groups import (
+    GROUPS,
+    GroupCollator,
+    behind_prompt,
+    check_columns,
+    of_targets,
+    packed_with_groups,
+    with_groups,
+)
 from entrotune.training.meter import Meter
 from entrotune.training.objective_head import add_objective_head
 from entrotune.training.reference import ReferenceModel
@@ -82,21 +92,23 @@ class EntropicTrainer(SFTTrainer):
         reference: Any | None = None,
         **kwargs: Any,
     ) -> None:
-        self.objective: Objective = Objective(objective)
-        named = NamedCoefficients(self.objective, coefficients)
+        self._objective = Objective(objective)
+        named = NamedCoefficients(self._objective, coefficients)
         self._groups = named.groups
         if self._groups is not None:
             check_columns(self._groups)
-        if kwargs.get("compute_loss_func") is not None:
-            raise UserError("compute_loss_func would replace the objective; pass objective= alone")
         self.curriculum = curriculum if curriculum is None or isinstance(curriculum, Order) else read_order(curriculum)
         self._is_ordered = False
-        if kwargs.get("train_dataset") is not None:
-            rows_given(kwargs["train_dataset"], "train")  # TRL looks at its first row
+        given = inspect.signature(SFTTrainer.__init__).bind_partial(self, *args, **kwargs).arguments
+        if given.get("compute_loss_func") is not None:
+            raise UserError("compute_loss_func would replace the objective; pass objective= alone")
+        check_task(given.get("model"), own_collator=given.get("data_collator") is not None)
+        if given.get("train_dataset") is not None:
+            rows_given(given["train_dataset"], "train")  # TRL looks at its first row
         super().__init__(*args, **kwargs)
         if self.curriculum is not None and not self._is_ordered:
             raise UserError("a curriculum needs a train_dataset, prepared without skip_prepare_dataset")
-        _refuse_other_losses(self.args)
+        refuse_other_losses(self.args)
         self._refuse_what_is_not_shared()
         if self._groups is not None:
             self.data_collator = GroupCollator(self.data_collator)
@@ -104,9 +116,10 @@ class EntropicTrainer(SFTTrainer):
             self.data_collator = BlankCollator(self.data_collator)
         # `Trainer` counts the supervised tokens of an accumulation window only for models that say they take the count.
         self.model_accepts_loss_kwargs = True
-        model: Any = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        model: Any = inner_model(self.model)
+        check_whole_head(model, self.accelerator)
         add_objective_head(model, backend=backend, chunk_bytes=chunk_bytes)
-        vocabulary = model.get_output_embeddings().weight.shape[0]
+        vocabulary = find_head(model).weight.shape[0] or model.config.get_text_config().vocab_size  # 0 under ZeRO-3
         self._reference = self._prepared_reference(reference)
         labels = self._groups.labels if self._groups is not None else ()
         self._meters = {"train": Meter(vocabulary, labels), "eval": Meter(vocabulary, labels)}
@@ -118,11 +131,20 @@ class EntropicTrainer(SFTTrainer):
         )
         self.add_callback(self._control)
 
+    @property
+    def objective(self) -> Objective:  # type: ignore[override]  # `Trainer` keeps a number there in a search
+        """What is minimised; another one needs another trainer."""
+        return self._objective
+
     def _prepared_reference(self, given: Any | None) -> ReferenceModel | None:
-        self.objective.check_reference(given is not None or self.objective.needs.reference, "reference")
-        if not self.objective.needs.reference:
+        needed = self._objective.needs.reference
+        self._objective.check_reference(given is not None or needed, "reference")
+        if not needed:
             return None
         if given is not None:
+            if not isinstance(given, torch.nn.Module):
+                raise UserError(f"reference is {given!r}; pass the model that AutoModelForCausalLM loads")
+            check_whole_head(given, self.accelerator)
             given = prepare_fsdp(given, self.accelerator) if self.is_fsdp_enabled else given.to(self.args.device)
         return ReferenceModel(self.model, given)
 
@@ -135,6 +157,8 @@ class EntropicTrainer(SFTTrainer):
         if not ordered and self._groups is None:
             prepared = super()._prepare_dataset(dataset, processing_class, args, packing, *others)
             return prepared if packing else told_of_dropped(prepared, count, args, others[-1])
+        if packing and args.max_length is None:
+            raise UserError("packing needs a max_length, the length of packed sequences; it is None")
         if ordered:
             check_arguments(args)
         given = without_cutting(args) if packing else args
@@ -179,6 +203,8 @@ class EntropicTrainer(SFTTrainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """The objective of a micro-batch, scaled so that accumulation and ranks add up to that of the global batch."""
+        if inputs.get("labels") is None and inputs.get("shift_labels") is None:
+            raise UserError("a batch has no labels; let the collator give them, -100 where nothing is learned")
         inputs["use_cache"] = False
         blank, groups = inputs.pop(BLANK, False), inputs.pop(GROUPS, None)
         if groups is not None:
@@ -201,6 +227,7 @@ class EntropicTrainer(SFTTrainer):
             probe=None if blank else probe,
         )
         stats = outputs.rows.stats
+        groups = groups if groups is None else behind_prompt(groups, stats.mask)
         loss = _unrounded(outputs.loss, stats, num_items_in_batch)
         # The count covers every rank, and the average that data parallelism takes of gradients must be undone.
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
@@ -233,6 +260,14 @@ class EntropicTrainer(SFTTrainer):
         self._meters["train"].clear()
         return super().train(*args, **kwargs)
 
+    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """`Trainer`'s, which `auto_find_batch_size` starts again where batches were too large: these do not count."""
+        try:
+            return super()._inner_training_loop(*args, **kwargs)
+        except RuntimeError:
+            self._meters["train"].clear()
+            raise
+
     def evaluation_loop(
         self,
         dataloader: Any,
@@ -249,11 +284,18 @@ class EntropicTrainer(SFTTrainer):
         found = self._read_meter("eval")
         found.pop("tokens", None)
         metrics = {f"{metric_key_prefix}_{key}": value for key, value in found.items()}
-        return output._replace(metrics={**(output.metrics or {}), **metrics})
+        given = dict(output.metrics or {})
+        if found:
+            given.pop(f"{metric_key_prefix}_loss", None)  # a mean of the batches' means
+        # A metric of `compute_metrics` keeps its name.
+        return output._replace(metrics=metrics | given)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the meter's readings of training to `logs`, in place, and hand them on."""
-        if self._mode == "train" and (found := self._read_meter("train")):
+        """Add the meter's readings of training to `logs`, in place, and hand them on.
+
+        What a callback logs, or an evaluation, leaves them for the trainer's own line, which has the loss.
+        """
+        if ("loss" in logs or "train_loss" in logs) and (found := self._read_meter("train")):
             before = max(self._total_train_tokens, self._tokens_logged())
             self._total_train_tokens = before + int(found.pop("tokens")) // self._tp_size
             loss = found.pop("loss")
@@ -310,16 +352,6 @@ class EntropicTrainer(SFTTrainer):
         return self.accelerator.reduce(values, reduction="sum") / self.get_tp_size()
 
 
-def _refuse_other_losses(args: Any) -> None:
-    if args.loss_type != "nll":
-        raise UserError(f"loss_type={args.loss_type!r} would replace the objective; write objective='dft' for DFT")
-    if args.label_smoothing_factor:
-        raise UserError(
-            "label_smoothing_factor would replace the objective; write "
-            f"objective='label_smoothing(eps={args.label_smoothing_factor})'"
-        )
-
-
 def _unrounded(loss: Tensor, stats: RowStats, num_items: Tensor | int | None) -> Tensor:
     """A loss that FSDP2's mixed precision rounded, with the value it had before; its gradient is not touched."""
     if loss.dtype == stats.loss.dtype:
@@ -330,8 +362,9 @@ def _unrounded(loss: Tensor, stats: RowStats, num_items: Tensor | int | None) ->
 
 def _tokens_read(inputs: dict[str, Any]) -> Tensor:
     """How many tokens of the batch are not padding."""
-    if inputs.get("attention_mask") is not None:
-        return inputs["attention_mask"].sum()
-    # Padding-free batches carry positions instead of a mask: one row with no padding.
-    rows = inputs["position_ids"] if "position_ids" in inputs else inputs["input_ids"]
-    return torch.tensor(rows.numel(), device=rows.device)
+    mask = inputs.get("attention_mask")
+    if mask is not None and mask.dim() == 2:
+        return mask.sum()
+    # Padding-free batches have no mask and no padding; another kind of mask does not tell.
+    rows = inputs["inputs_embeds"] if inputs.get("input_ids") is None else inputs["input_ids"]
+    return torch.tensor(math.prod(rows.shape[:2]), device=rows.device)

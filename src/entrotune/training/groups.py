@@ -120,6 +120,11 @@ def packed_with_groups(dataset: Any, args: Any) -> Any:
     return packed.shuffle(seed=args.seed) if args.shuffle_dataset else packed
 
 
+def behind_prompt(groups: Tensor, targets: Tensor) -> Tensor:
+    """The groups as long as the targets: prompt learning puts tokens of its own, of which none is learned, in front."""
+    return torch.nn.functional.pad(groups, (targets.shape[-1] - groups.shape[-1], 0))
+
+
 class GroupCollator:
     """A collator whose batches say of which group each token is.
 

@@ -14,8 +14,9 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from entrotune.kernels import Reference, gradient_gram, linear_objective
-from entrotune.models import find_head
+from entrotune.models import backbone, find_head
 from entrotune.objectives import GroupedObjective, Objective, RowStats
+from entrotune.training.groups import behind_prompt
 
 
 class Sealed:
@@ -110,7 +111,7 @@ def add_objective_head(model: PreTrainedModel, *, backend: str = "auto", chunk_b
         **kwargs: Any,
     ) -> Any:
         if hidden_only:
-            return self.base_model(*args, **kwargs).last_hidden_state
+            return backbone(self)(*args, **kwargs).last_hidden_state
         if objective is None:
             return plain_forward(*args, **kwargs)
         return _objective_forward(self, objective, args, kwargs, backend=backend, chunk_bytes=chunk_bytes)
@@ -132,13 +133,14 @@ def _objective_forward(
     num_items, reference = kwargs.pop("num_items", None), kwargs.pop("reference", None)
     groups, probe = kwargs.pop("groups", None), kwargs.pop("probe", None)
     kwargs["use_cache"] = False
-    outputs = model.base_model(*args, **kwargs)
+    outputs = backbone(model)(*args, **kwargs)
     hidden = outputs.last_hidden_state
     if shifted is None:
         # Position t predicts token t + 1.
         hidden, shifted = hidden[:, :-1], labels[:, 1:]
         reference = reference and replace(reference, hidden=reference.hidden[:, :-1])
     targets, found = shifted, []
+    groups = groups if groups is None else behind_prompt(groups, targets)
     minimised, coefficients = _of_groups(objective, groups)
 
     def compute(hidden: Tensor) -> Tensor:

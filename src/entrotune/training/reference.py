@@ -22,7 +22,8 @@ class ReferenceModel:
         model: the reference; None for the base under the adapters of `trained`, of which there is no second copy.
 
     Raises:
-        UserError: there is no base under an adapter and no other model, or the two have different vocabularies.
+        UserError: there is no base under an adapter and no other model; the two share weights that are trained, or
+            have different vocabularies; or the adapter learns a prompt.
     """
 
     def __init__(self, trained: Any, model: Any | None) -> None:
@@ -31,9 +32,11 @@ class ReferenceModel:
                 "the objective compares with a reference, and full training changes the model itself; pass reference=, "
                 "a frozen model (with an adapter the reference can be the base under it)"
             )
+        base_of(trained)  # refuses prompt learning
         self.is_base = model is None
         self.model = trained if model is None else model
         if model is not None:
+            _check_separate(trained, model)
             _check_vocabulary(trained, model)
             model.requires_grad_(False)
             add_objective_head(base_of(model))
@@ -53,6 +56,15 @@ class ReferenceModel:
             return
         with self.model.disable_adapter():
             yield
+
+
+def _check_separate(trained: Any, reference: Any) -> None:
+    own = {id(weight) for weight in trained.parameters() if weight.requires_grad}
+    if any(id(weight) in own for weight in reference.parameters()):
+        raise UserError(
+            "the reference has weights of the model in training, so to hold it still would stop the training; pass a "
+            "copy.deepcopy of the model as it was, or another one"
+        )
 
 
 def _check_vocabulary(trained: Any, reference: Any) -> None:

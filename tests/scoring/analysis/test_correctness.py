@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import statsmodels.api as statsmodels
+from statsmodels.stats.multitest import multipletests
 
 from entrotune.errors import UserError
 from entrotune.scoring.analysis.confounds import OTHER, source_columns, source_groups
@@ -44,6 +46,8 @@ def test_an_effect_is_found_where_it_is_and_not_elsewhere() -> None:
     assert mean["p_holm"] < 0.001
     assert regimes["entropy_last"]["p_holm"] > 0.05
     assert mean["p"] <= mean["p_holm"]
+    corrected = multipletests([one["p"] for one in found["nested"]], method="holm")[1]
+    assert [one["p_holm"] for one in found["nested"]] == pytest.approx(corrected)
     nested = {(one["added"], one["given"]): one["p"] for one in found["nested"]}
     assert nested["entropy_mean", "varentropy_mean"] < 0.001
     assert nested["varentropy_mean", "entropy_mean"] > 0.01
@@ -101,6 +105,27 @@ def test_a_source_that_is_always_right_gives_no_estimate_and_says_so() -> None:
     assert "separate right from wrong" in entry(found, "source")["problem"]
     assert "problem" not in entry(found, "none")
     assert found["confounds"]["source"]["groups"][1]["effects"] == {}
+
+
+@pytest.mark.parametrize("shortest", [30, 1000, 30_000])
+def test_lengths_that_differ_little_can_be_held_fixed(shortest: int) -> None:
+    """From 1,000 to 1,010 tokens length and its logarithm correlate by 0.999998, which is no perfect separation."""
+    generator = np.random.default_rng(3)
+    tokens, score = generator.integers(shortest, shortest + 11, N).astype(float), generator.normal(size=N)
+    right = generator.random(N) < logistic(0.7 * score + 0.1 * (tokens - shortest - 5))
+    found = entry(predict_correctness(right, made(generator, score), tokens, None), "length")
+    curved = np.column_stack([np.ones(N), score, tokens - shortest, (tokens - shortest) ** 2])
+    expected = statsmodels.Logit(right.astype(float), curved).fit(disp=False).params[1] * score.std(ddof=1)
+    assert found["per_sd"]["value"] == pytest.approx(expected, rel=0.01)
+
+
+def test_lengths_that_tell_right_from_wrong_without_spread() -> None:
+    generator = np.random.default_rng(8)
+    right = np.arange(N) % 2 == 0
+    found = predict_correctness(right, made(generator, generator.normal(size=N)), np.where(right, 10.0, 12.0), None)
+    json.dumps(found, allow_nan=False)
+    assert found["confounds"]["length"]["with_right"]["cohens_d"]["value"] is None
+    assert "problem" in entry(found, "length")
 
 
 def test_rare_sources_are_put_together() -> None:

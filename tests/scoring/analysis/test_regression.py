@@ -63,6 +63,7 @@ SEPARATED = {
         {"x": np.tile([0.0, 1.0], 20), "z": np.tile([0.0, 1.0], 20) + 3 * RIGHT},
         "x and z together separate",
     ),
+    "one row of many": ({"x": (np.arange(40) == 39).astype(float)}, "x separates"),
     "dependent": ({"x": np.sin(np.arange(40.0)), "z": 2 * np.sin(np.arange(40.0)) + 1}, "determine each other"),
 }
 
@@ -82,6 +83,26 @@ def test_strong_but_overlapping_classes_have_an_estimate() -> None:
     fit = fit_logistic(RIGHT, {"x": x})
     assert fit.problem is None
     assert fit.mcfadden > 0.8
+
+
+@pytest.mark.parametrize("away", [1e-2, 1e-3])
+def test_predictors_that_are_nearly_the_same_do_not_separate(away: float) -> None:
+    """Each coefficient has a large error; that is no separation, and what is said of both together is sound."""
+    generator = np.random.default_rng(2)
+    x, noise, right = generator.normal(size=300), generator.normal(size=300), generator.random(300) < 0.5
+    fit = fit_logistic(right, {"x": x, "z": x + away * noise})
+    apart = fit_logistic(right, {"x": x, "z": noise})
+    assert fit.problem is None
+    assert fit.log_likelihood == pytest.approx(apart.log_likelihood)
+    assert fit.coefficients["z"]["z"] == pytest.approx(apart.coefficients["z"]["z"], rel=1e-3)
+
+
+def test_many_rows_that_overlap_in_few_have_an_estimate() -> None:
+    generator = np.random.default_rng(1)
+    fit = fit_logistic(np.arange(2000) > 1000 + generator.normal(0, 3, 2000), {"x": np.arange(2000.0)})
+    assert fit.problem is None
+    assert fit.coefficients["x"]["per_sd_se"] > 30
+    assert fit.p < 1e-100
 
 
 def test_a_constant_is_refused() -> None:

@@ -60,7 +60,7 @@ def write_token_stream(
     check_stream_folder(folder)
     if tokenizer.eos_token_id is None:
         raise UserError("the tokenizer has no end-of-sequence token to put between documents; use another")
-    dtype = np.dtype("<u2" if len(tokenizer) <= 2**16 else "<u4")
+    dtype = np.dtype("<u2" if max(tokenizer.get_vocab().values()) < 2**16 else "<u4")
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

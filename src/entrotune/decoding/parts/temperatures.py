@@ -14,6 +14,16 @@ from entrotune.decoding.processors import (
     TargetEntropy,
 )
 
+# Logits over a temperature beyond these need not be numbers in float32.
+_COLDEST, _HOTTEST = 1e-30, 1e30
+
+
+def _require_temperature(part: Part, *arguments: str) -> None:
+    for argument in arguments:
+        require(part, argument, getattr(part, argument) > 0, "above 0")
+        possible = _COLDEST <= getattr(part, argument) <= _HOTTEST
+        require(part, argument, possible, f"from {_COLDEST:g} to {_HOTTEST:g}")
+
 
 @dataclass(frozen=True)
 class Temperature(Part):
@@ -27,6 +37,8 @@ class Temperature(Part):
     def __post_init__(self) -> None:
         as_number(self, "value")
         require(self, "value", self.value >= 0, "0 or more")
+        if self.value:
+            _require_temperature(self, "value")
 
     def processor(self) -> LogitsProcessor:
         """The processor of transformers; for 0, where it has none, ours."""
@@ -47,8 +59,7 @@ class Annealed(Part):
     def __post_init__(self) -> None:
         as_number(self, "start", "end")
         as_whole(self, "tokens")
-        for argument in ("start", "end"):
-            require(self, argument, getattr(self, argument) > 0, "above 0")
+        _require_temperature(self, "start", "end")
 
     def processor(self) -> LogitsProcessor:
         """`AnnealedTemperature`."""
@@ -67,7 +78,7 @@ class ByEntropy(Part):
 
     def __post_init__(self) -> None:
         as_number(self, "base", "theta")
-        require(self, "base", self.base > 0, "above 0")
+        _require_temperature(self, "base")
         require(self, "theta", self.theta >= 0, "0 or more")
 
     def processor(self) -> LogitsProcessor:
@@ -93,8 +104,7 @@ class Switch(Part):
         as_number(self, "low", "high", "low_var", "high_var", "temperature", "hot")
         require(self, "high", self.high >= self.low, f"at least low, {self.low}")
         require(self, "high_var", self.high_var >= self.low_var, f"at least low_var, {self.low_var}")
-        for argument in ("temperature", "hot"):
-            require(self, argument, getattr(self, argument) > 0, "above 0")
+        _require_temperature(self, "temperature", "hot")
 
     def processor(self) -> LogitsProcessor:
         """`EntropySwitch`."""

@@ -104,6 +104,7 @@ def asking(page: Page, name: str) -> Asking:
         preprocess=False,
         show_progress="hidden",
         trigger_mode="always_last",
+        queue=False,
         api_visibility="private",
     )
     return Asking(prompt, go, stop, [prompt, chat, strategy, samples, new_tokens, seed])

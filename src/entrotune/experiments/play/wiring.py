@@ -32,9 +32,12 @@ def on(
 ) -> Any:
     """Have a handler answer events; its tuple goes to the outputs, its errors to the notice.
 
+    What is used again while it is answered is answered anew afterwards; a generator, which is streamed, goes on.
+
     Args:
-        lively: for sliders: only the last of many events counts, and nothing is dimmed meanwhile.
+        lively: for sliders: nothing is dimmed meanwhile.
     """
+    streams = inspect.isgeneratorfunction(handler)
     return gr.on(
         list(triggers),
         answering(handler, len(outputs)),
@@ -42,13 +45,17 @@ def on(
         [notice, *outputs],
         preprocess=False,  # numbers out of their range are told here, and not by a message of gradio's
         show_progress="hidden" if lively else "minimal",
-        trigger_mode="always_last" if lively else None,
+        trigger_mode="once" if streams else "always_last",
+        queue=streams,  # gradio closes the queue's stream of answers with its last one, and loses those that begin then
         api_visibility="private",
     )
 
 
 def on_press(tokens: gr.HTML, handler: Handler, inputs: Sequence[Any], notice: gr.HTML, outputs: Sequence[Any]) -> None:
-    """Have a handler answer a press on a token; it is told row and place of the token after the first input."""
+    """Have a handler answer a press on a token; it is told row and place of the token after the first input.
+
+    Every press is answered: of gradio's "always_last" the last answer is for the place that was pressed first.
+    """
     safe = answering(handler, len(outputs))
 
     def pressed(opened: Any, event: gr.EventData, *others: Any) -> Any:
@@ -61,7 +68,8 @@ def on_press(tokens: gr.HTML, handler: Handler, inputs: Sequence[Any], notice: g
         [notice, *outputs],
         preprocess=False,
         show_progress="minimal",
-        trigger_mode="always_last",
+        trigger_mode="multiple",
+        queue=False,
         api_visibility="private",
     )
 

@@ -62,6 +62,9 @@ def predict_correctness(
             )
     grouped = None if sources is None else source_groups(sources)
     corrected = holm([fit.p for fit in fits.values()])
+    nested = [entry for pair in PAIRS for entry in _nested(pair, fits)]
+    for entry, adjusted in zip(nested, holm([entry["p"] for entry in nested]), strict=True):
+        entry["p_holm"] = adjusted
     columns_NK = np.column_stack([predictors[name] for name in PREDICTORS])
     return {
         "thresholds": {"cohens_d": SMALL_D, "auc": SMALL_AUC, "p": ALPHA},
@@ -69,7 +72,7 @@ def predict_correctness(
         "regimes": [
             _regime(names, fit, right, adjusted) for (names, fit), adjusted in zip(fits.items(), corrected, strict=True)
         ],
-        "nested": [entry for pair in PAIRS for entry in _nested(pair, fits)],
+        "nested": nested,
         "correlations": {
             "names": list(PREDICTORS),
             **{method: correlation_matrix(columns_NK, method) for method in ("pearson", "spearman")},
@@ -127,7 +130,7 @@ def _regime(names: tuple[str, ...], fit: Fit, right: Bools, corrected: float) ->
 
 def _nested(pair: tuple[str, ...], fits: Mapping[tuple[str, ...], Fit]) -> list[dict[str, Any]]:
     """Likelihood-ratio tests of each of two predictors given the other, the second first."""
-    tests = []
+    tests: list[dict[str, Any]] = []
     for given, added in (pair, pair[::-1]):
         chi2, p = ratio_test(fits[pair].log_likelihood, fits[(given,)].log_likelihood, 1)
         tests.append({"added": added, "given": given, "chi2": chi2, "p": p})

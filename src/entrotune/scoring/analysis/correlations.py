@@ -13,17 +13,26 @@ from entrotune.scoring.analysis.effects import Floats, Interval, fisher_interval
 
 
 def pearson(a: Floats, b: Floats, *, level: float = 0.95) -> Interval:
-    """Pearson's r; the interval on Fisher's z scale with the error of its influence function.
+    """Pearson's r; the interval on Fisher's z scale with the delete-one jackknife's error and N − 2 degrees of freedom.
 
-    That error needs no normal distribution (its variance is that of z_a z_b − r (z_a² + z_b²) / 2), which the skewed
-    distributions of entropies are not.
+    That error needs no normal distribution, which the skewed distributions of entropies are not, and with the tens of
+    rows that are few here it is not too small, as that of the influence function is. No interval where r is defined by
+    one row alone: where without it a column is constant, or r is 1 or −1.
     """
     za, zb = _standardised(a), _standardised(b)
-    r = float((za * zb).mean())
+    n, r = len(a), float((za * zb).mean())
     if abs(r) >= 1 - 1e-12:
         return fisher_interval(math.copysign(1.0, r), 0.0, level=level)
-    influence = za * zb - r / 2 * (za**2 + zb**2)
-    return fisher_interval(r, float(influence.std()) / math.sqrt(len(a)) / (1 - r**2), level=level)
+    # Sums of squares and of products without each row, about the means without it.
+    rest = n / (n - 1)
+    below_N = (n - rest * za**2) * (n - rest * zb**2)
+    if not (below_N > 1e-12 * n**2).all():
+        return Interval(r, None, None)
+    left_N = (n * r - rest * za * zb) / np.sqrt(below_N)
+    if not (np.abs(left_N) < 1 - 1e-12).all():
+        return Interval(r, None, None)
+    error = math.sqrt((n - 1) * np.arctanh(left_N).var())
+    return fisher_interval(r, error, degrees=n - 2, level=level)
 
 
 def spearman(a: Floats, b: Floats, *, level: float = 0.95) -> Interval:

@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
+from scipy.optimize import linprog
 
 from entrotune.errors import UserError
 from entrotune.scoring.analysis.effects import Bools, Floats
 
-# Standard errors beyond this, per standard deviation of a predictor, mean that no maximum was found: a thousand rows
-# give about 0.06, twenty about 1.
+# Standard errors beyond this, per standard deviation of a predictor, are a reason to look whether there is a maximum: a
+# thousand rows give about 0.06, twenty about 1.
 _RUNAWAY_ERROR = 30.0
+# A mean distance from the plane between classes, in standard deviations, that may be rounding in the search for it.
+_ON_THE_PLANE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,14 @@ def fit_logistic(right: Bools, predictors: Mapping[str, Floats]) -> Fit:
             warnings.simplefilter("ignore")  # what they warn of is checked below
             fitted = statsmodels.Logit(right.astype(np.float64), design).fit(disp=False, maxiter=200)
             errors = fitted.bse
+        is_sound = fitted.mle_retvals["converged"] and np.isfinite(errors).all()
     except (PerfectSeparationError, np.linalg.LinAlgError):
-        return _without_estimate(len(right), len(names), _separated(names))
-    if not fitted.mle_retvals["converged"] or not np.isfinite(errors).all() or errors.max() > _RUNAWAY_ERROR:
-        return _without_estimate(len(right), len(names), _separated(names))
+        is_sound = False
+    if not is_sound or errors.max() > _RUNAWAY_ERROR:
+        if _separates(design, right):
+            return _without_estimate(len(right), len(names), _separated(names))
+        if not is_sound:
+            return _without_estimate(len(right), len(names), f"no estimate was found for {_listed(names)}")
     return Fit(
         coefficients={name: _coefficient(fitted, at + 1, float(spread_K[at])) for at, name in enumerate(names)},
         log_likelihood=float(fitted.llf),
@@ -88,6 +95,16 @@ def ratio_test(larger: float, smaller: float, parameters: int) -> tuple[float, f
     """Statistic and p of the likelihood-ratio test of nested models that differ by so many parameters."""
     statistic = max(0.0, 2 * (larger - smaller))
     return statistic, float(stats.chi2.sf(statistic, parameters))
+
+
+def _separates(design_NP: Floats, right: Bools) -> bool:
+    """Whether a plane has no row on its wrong side, and not all on it: then no likelihood is the greatest.
+
+    Albert and Anderson 1984 (doi 10.1093/biomet/71.1.1), as a linear programme.
+    """
+    signed_NP = np.where(right, 1.0, -1.0)[:, None] * design_NP
+    found = linprog(-signed_NP.mean(axis=0), A_ub=-signed_NP, b_ub=np.zeros(len(right)), bounds=(-1, 1))
+    return bool(-found.fun > _ON_THE_PLANE)
 
 
 def _coefficient(fitted: Any, at: int, spread: float) -> dict[str, Any]:

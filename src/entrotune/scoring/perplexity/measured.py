@@ -67,7 +67,7 @@ class Sums:
             found = Estimate(float(self.nll.sum() / below.sum()), None, None, len(below))
         else:
             found = bootstrap_ratio(self.nll, below, seed=seed)
-        return found.increasing(_exp) if exponential else found
+        return found.increasing(math.exp) if exponential else found
 
 
 def row_sums(texts: Sequence[Text], encoded: Sequence[Encoded], nll: Sequence[Floats]) -> Sums:
@@ -97,7 +97,3 @@ def _sums(text: Text, encoded: Encoded, nll: Floats, passage: int) -> Sums:
         np.bincount(of_token, minlength=count).astype(np.float64),
         *(getattr(own, name).astype(np.float64) for name in ("characters", "words", "bytes")),
     )
-
-
-def _exp(value: float) -> float:
-    return math.exp(value) if value < 700 else math.inf
