@@ -45,6 +45,18 @@ def test_a_finished_run_needs_neither_model_nor_data(recipe: Recipe, data: Path)
     assert run_training(config.replace(resume=True)) == first
 
 
+def test_a_run_that_was_refused_at_once_does_not_keep_the_folder(recipe: Recipe) -> None:
+    wrong = recipe(max_steps=1, objective="ce - alpha*entropy", coefficients={"alpha": {"target_entropy": 99.0}})
+    with pytest.raises(UserError, match="target_entropy"):
+        run_training(wrong)
+    assert RunFolder(wrong.out).read_record()["status"] == "failed"
+    record = run_training(recipe(max_steps=1))
+    assert (record["status"], record["objective"]) == ("finished", "ce")
+    # One that failed later has something to lose.
+    RunFolder(wrong.out).write_record(status="failed")
+    refused(recipe(max_steps=1), "already holds a run")
+
+
 def test_overwriting(recipe: Recipe) -> None:
     config = recipe(max_steps=2, save_every=1, keep_checkpoints=9)
     run_training(config)

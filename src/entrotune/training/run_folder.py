@@ -72,6 +72,8 @@ class RunFolder:
             if self._leftovers() == list(self.path.iterdir()):
                 return
             raise UserError(f"{self.path} holds other files and no run; give the name of another folder")
+        if self._failed_at_once():
+            return
         if recipe["resume"]:
             self._check_same(recipe)
         elif not recipe["overwrite"]:
@@ -87,7 +89,7 @@ class RunFolder:
             UserError: as `check`.
         """
         self.check(recipe)
-        if recipe["overwrite"]:
+        if recipe["overwrite"] or self._failed_at_once():
             self._clear()
         self.path.mkdir(parents=True, exist_ok=True)
         for path in self._leftovers():
@@ -101,6 +103,11 @@ class RunFolder:
 
     def _holds_run(self) -> bool:
         return self.record.is_file() and self.read_record().get("kind") == "run"
+
+    def _failed_at_once(self) -> bool:
+        """Whether all there is are the recipe and the record of a run that was refused before anything was measured."""
+        failed = self._holds_run() and self.read_record().get("status") == "failed"
+        return failed and not self.metrics.exists() and not self.steps()
 
     def _leftovers(self) -> list[Path]:
         """What a killed process left under temporary names."""
