@@ -78,10 +78,9 @@ class Column:
 
     def mean(self) -> float:
         """The mean over prompts, or over tokens; NaN where the measure is defined for none."""
-        if self.weights is not None:
-            total = self.weights.sum()
-            return float(self.values.sum() / total) if total else math.nan
-        return float(np.nanmean(self.values)) if np.isfinite(self.values).any() else math.nan
+        weights = np.ones(len(self.values)) if self.weights is None else self.weights
+        used = ~np.isnan(self.values) & (weights > 0)
+        return float(self.values[used].sum() / weights[used].sum()) if used.any() else math.nan
 
     def minus(self, other: "Column", *, seed: int) -> Estimate:
         """The difference of the means with its interval, paired over prompts.

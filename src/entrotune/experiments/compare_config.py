@@ -10,7 +10,7 @@ from entrotune.errors import UserError
 from entrotune.experiments.compare_variants import BASELINE, Plan, read_plans, slug
 from entrotune.experiments.folders import tidy
 from entrotune.experiments.retention_config import Retention
-from entrotune.training.config import TrainConfig
+from entrotune.training.config import TrainConfig, check_seed
 
 OBJECTIVES = (BASELINE, "ce - 0.1*entropy", "gem(beta=0.7)")
 Diversity = Literal[
@@ -92,8 +92,7 @@ class CompareConfig:
             if getattr(self, name) not in allowed:
                 raise UserError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
         object.__setattr__(self, "retention", Retention.of(self.retention))
-        if not 0 <= self.sampling_seed < 2**32:
-            raise UserError(f"sampling_seed must be a whole number from 0 to 2**32 - 1, not {self.sampling_seed}")
+        check_seed("sampling_seed", self.sampling_seed)
         if self.resume and self.overwrite:
             raise UserError("resume and overwrite contradict each other; give one")
         self._check_epochs()

@@ -15,7 +15,7 @@ from entrotune.evaluation import Column, SettingRecord, difference
 from entrotune.evaluation.distribution import Kept, RetentionRows, measure_kept, read_retention
 from entrotune.experiments.compare_variants import BASELINE, UNTOUCHED
 from entrotune.experiments.retention_config import Retention
-from entrotune.experiments.seeds import difference_entry, over_seeds, paired_seeds
+from entrotune.experiments.seeds import difference_entry, differences_by_seed, over_seeds
 from entrotune.files import atomic_write_json
 from entrotune.reports import retention_sentence
 
@@ -111,10 +111,8 @@ def retention_record(
         a, b = over_seeds(measured[name]), over_seeds(measured[other])
         for metric in _COMPARED:
             if metric in a.columns:
-                each = paired_seeds(measured[name], measured[other])
                 entry = {"metric": metric, "a": {"variant": name}, "b": {"variant": other}} | difference_entry(
-                    difference(a, b, metric, seed=seed),
-                    [x.columns[metric].mean() - y.columns[metric].mean() for x, y in each],
+                    difference(a, b, metric, seed=seed), differences_by_seed(measured[name], measured[other], metric)
                 )
                 found.append(entry | {"sentence": retention_sentence(entry)})
     return {"rows": rows.described, "comparisons": found}

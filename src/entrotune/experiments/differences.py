@@ -7,7 +7,7 @@ from entrotune.evaluation import SettingRecord, difference
 from entrotune.experiments.compare_config import CompareConfig
 from entrotune.experiments.compare_variants import BASELINE, UNTOUCHED
 from entrotune.experiments.matching import as_diverse
-from entrotune.experiments.seeds import difference_entry, each_over_seeds, paired_seeds
+from entrotune.experiments.seeds import difference_entry, differences_by_seed, each_over_seeds, paired_seeds
 
 # What variants are compared on, where it was measured.
 COMPARED = (
@@ -42,33 +42,38 @@ def compare_settings(measured: Mapping[str, BySeed], config: CompareConfig) -> l
     """
     others = [name for name in measured if name not in (UNTOUCHED, BASELINE)]
     pairs = [*((name, BASELINE) for name in others), (BASELINE, UNTOUCHED)]
-    at_one = [_at_one_temperature(pair, measured, config) for pair in pairs]
-    as_diverse = [_at_equal_diversity(name, measured, config) for name in others]
-    return [entry for entries in (*at_one, *as_diverse) for entry in entries]
+    pooled = {name: each_over_seeds(by_seed) for name, by_seed in measured.items()}
+    at_one = [_at_one_temperature(pair, measured, pooled, config) for pair in pairs]
+    diverse = [_at_equal_diversity(name, measured, pooled, config) for name in others]
+    return [entry for entries in (*at_one, *diverse) for entry in entries]
 
 
 def _at_one_temperature(
-    names: tuple[str, str], measured: Mapping[str, BySeed], config: CompareConfig
+    names: tuple[str, str],
+    measured: Mapping[str, BySeed],
+    pooled: Mapping[str, list[SettingRecord]],
+    config: CompareConfig,
 ) -> list[dict[str, Any]]:
     at = config.reference_temperature
-    a, b = (_at(each_over_seeds(measured[name]), at) for name in names)
-    seeds = [(_at(x, at), _at(y, at)) for x, y in paired_seeds(measured[names[0]], measured[names[1]])]
+    a, b = (_at(pooled[name], at) for name in names)
+    a_by_seed, b_by_seed = ([_at(settings, at) for settings in measured[name]] for name in names)
     first, second = ({"variant": name, "temperature": at} for name in names)
     return [
         {"metric": metric, "a": first, "b": second}
         | difference_entry(
             difference(a, b, metric, seed=config.sampling_seed),
-            [x.columns[metric].mean() - y.columns[metric].mean() for x, y in seeds],
+            differences_by_seed(a_by_seed, b_by_seed, metric),
         )
         for metric in dict.fromkeys((config.quality, config.diversity, *COMPARED))
         if metric in a.columns and metric in b.columns
     ]
 
 
-def _at_equal_diversity(name: str, measured: Mapping[str, BySeed], config: CompareConfig) -> list[dict[str, Any]]:
+def _at_equal_diversity(
+    name: str, measured: Mapping[str, BySeed], pooled: Mapping[str, list[SettingRecord]], config: CompareConfig
+) -> list[dict[str, Any]]:
     """A flatter distribution can be had from `ce` by its temperature: compare where it is as diverse."""
-    plain, own = each_over_seeds(measured[BASELINE]), each_over_seeds(measured[name])
-    found = as_diverse(plain, own, config.diversity, near=config.reference_temperature)
+    found = as_diverse(pooled[BASELINE], pooled[name], config.diversity, near=config.reference_temperature)
     if found is None or found.temperatures == (found.wanted.temperature,):
         return []
     seeds = [

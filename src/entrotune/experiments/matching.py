@@ -1,6 +1,7 @@
 """Where plain `ce` is as diverse as a variant: between two of its temperatures."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,9 +53,7 @@ class Matched:
 
     def setting(self, metric: str) -> SettingRecord:
         """The setting with one measure, interpolated where there are two temperatures."""
-        column = self.lower.columns[metric]
-        if len(self.temperatures) > 1:
-            column = self._between(column, self.upper.columns[metric], self._slope(metric))
+        column = self.lower.columns[metric] if len(self.temperatures) == 1 else self._between(metric)
         return replace(self.lower, columns={metric: column})
 
     def of_seed(self, metric: str, lower: SettingRecord, upper: SettingRecord, wanted: SettingRecord) -> float:
@@ -75,18 +74,18 @@ class Matched:
     def _slope(self, metric: str) -> float:
         """Of the line between the two settings."""
         rise, run = (
-            float(np.nanmean(self.upper.columns[name].values) - np.nanmean(self.lower.columns[name].values))
-            for name in (metric, self.diversity)
+            self.upper.columns[name].mean() - self.lower.columns[name].mean() for name in (metric, self.diversity)
         )
         return rise / run
 
-    def _between(self, lower: Column, upper: Column, slope: float) -> Column:
+    def _between(self, metric: str) -> Column:
         """(1 − share) · lower + share · upper: what is expected where that share of the answers is drawn at `upper`.
 
         The share itself is estimated, from diversities over the same prompts. To first order its error is that of the
         line between the two settings, so each prompt gets the value on it at its own diversity: the mean stays as it
         is, and the interval is that of the whole procedure (delta method). Sums over tokens are only interpolated.
         """
+        lower, upper = self.lower.columns[metric], self.upper.columns[metric]
         values = (1 - self.share) * lower.values + self.share * upper.values
         if lower.weights is not None and upper.weights is not None:
             weights = (1 - self.share) * lower.weights + self.share * upper.weights
@@ -96,7 +95,7 @@ class Matched:
             return Column(lower.ids, values)
         away = own.values - (1 - self.share) * low.values - self.share * high.values
         away -= np.nanmean(away)  # already 0 where diversity is defined for all prompts
-        return Column(lower.ids, values + slope * np.nan_to_num(away))
+        return Column(lower.ids, values + self._slope(metric) * np.nan_to_num(away))
 
 
 def as_diverse(
@@ -143,5 +142,5 @@ def _place(baseline: Sequence[SettingRecord], wanted: SettingRecord, diversity: 
 
 def _mean(setting: SettingRecord, metric: str) -> float | None:
     """The mean over prompts; None where the measure is defined for none, as pairs of words in samples of one word."""
-    values = setting.columns[metric].values
-    return float(np.nanmean(values)) if np.isfinite(values).any() else None
+    value = setting.columns[metric].mean()
+    return None if math.isnan(value) else value

@@ -36,6 +36,11 @@ def paired_seeds(a: Sequence[T], b: Sequence[T]) -> list[tuple[T, T]]:
     return list(zip(*(list(side) * count if len(side) == 1 else side for side in (a, b)), strict=True))
 
 
+def differences_by_seed(a: Sequence[SettingRecord], b: Sequence[SettingRecord], metric: str) -> list[float]:
+    """Of each seed, the mean of a measure in `a` minus that in `b`; NaN where it is undefined."""
+    return [one.columns[metric].mean() - other.columns[metric].mean() for one, other in paired_seeds(a, b)]
+
+
 def difference_entry(estimate: Estimate, by_seed: Sequence[float]) -> dict[str, Any]:
     """A difference with its verdict, in a record.
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from entrotune.errors import UserError
 from entrotune.experiments.folders import tidy
 from entrotune.experiments.sweeping.space import Dimension, check_space, grid, read_space, recipe_at
-from entrotune.training.config import TrainConfig
+from entrotune.training.config import TrainConfig, check_seed
 
 Method = Literal["grid", "random", "optuna"]
 BASELINE = "ce"
@@ -88,8 +88,7 @@ class SweepConfig:
                 raise UserError(f"{name} must be at least 1, not {value}")
         _check_metric("quality", self.quality)
         _check_metric("diversity", self.diversity)
-        if not 0 <= self.sampling_seed < 2**32:
-            raise UserError(f"sampling_seed must be a whole number from 0 to 2**32 - 1, not {self.sampling_seed}")
+        check_seed("sampling_seed", self.sampling_seed)
         if self.resume and self.overwrite:
             raise UserError("resume and overwrite contradict each other; give one")
 

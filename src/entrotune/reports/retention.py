@@ -10,6 +10,7 @@ from rich.text import Text
 
 from entrotune.reports.numbers import MISSING, Shown, format_count, format_number, read_estimate
 from entrotune.reports.samples import visible
+from entrotune.reports.wording import over_seeds
 
 LABELS = {
     "nll": "NLL of other texts",
@@ -76,8 +77,8 @@ def retention_sentence(entry: Mapping[str, Any]) -> str:
     first, second = (str(entry[side]["variant"]) for side in ("a", "b"))
     second = "the untouched model" if second == _UNTOUCHED else second
     shown = read_estimate(entry["difference"])
-    seeds = read_estimate(entry.get("seeds"))
-    over = f", over seeds {seeds.interval_text}" if seeds is not None and seeds.has_interval else ""
+    seeds = over_seeds(entry)
+    over = f", {seeds}" if seeds else ""
     told = "" if shown is None else f" (difference {format_number(shown.value)}, {shown.interval_text}{over})"
     if entry["verdict"] not in ("higher", "lower"):
         return f"no difference shown in {label} between {first} and {second}{told}."

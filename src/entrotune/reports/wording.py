@@ -184,7 +184,7 @@ def _in_brackets(entry: Mapping[str, Any]) -> str:
     shown = read_estimate(entry.get("difference"))
     if shown is None:
         return ""
-    seeds = _over_seeds(entry)
+    seeds = over_seeds(entry)
     interval = f" [{shown.interval_text}{f'; {seeds}' if seeds else ''}]" if shown.has_interval else ""
     return f" {_signed(shown.value)}{interval}"
 
@@ -193,12 +193,12 @@ def _difference(entry: Mapping[str, Any]) -> str:
     shown = read_estimate(entry.get("difference"))
     if shown is None:
         return ""
-    seeds = _over_seeds(entry)
+    seeds = over_seeds(entry)
     interval = f", 95% interval {shown.interval_text}{f', {seeds}' if seeds else ''}" if shown.has_interval else ""
     return f" (difference {_signed(shown.value)}{interval})"
 
 
-def _over_seeds(entry: Mapping[str, Any]) -> str:
+def over_seeds(entry: Mapping[str, Any]) -> str:
     """`over seeds 0.001 to 0.041`; empty where there is one seed."""
     seeds = read_estimate(entry.get("seeds"))
     return f"over seeds {seeds.interval_text}" if seeds is not None and seeds.has_interval else ""

@@ -154,8 +154,7 @@ class TrainConfig:
                 raise UserError(f"{name} is {value!r}; expected {', '.join(choices[:-1])} or {choices[-1]}")
 
     def _check_counts(self) -> None:
-        if not _is_count(self.seed, least=0) or self.seed >= 2**32:
-            raise UserError(f"seed must be a whole number from 0 to 2**32 - 1, not {self.seed!r}")
+        check_seed("seed", self.seed)
         for name in (
             "max_length",
             "batch_size",
@@ -196,6 +195,12 @@ class TrainConfig:
     def replace(self, **changes: Any) -> "TrainConfig":
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
+
+
+def check_seed(name: str, value: Any) -> None:
+    """Raise `UserError` where the field `name` holds no seed."""
+    if not _is_count(value, least=0) or value >= 2**32:
+        raise UserError(f"{name} must be a whole number from 0 to 2**32 - 1, not {value!r}")
 
 
 def _is_count(value: Any, *, least: int = 1) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +44,8 @@ class Measured:
 
     def mean(self, metric: str) -> float | None:
         """The mean over prompts; None where the measure is defined for none."""
-        value = self.record.columns[metric].estimate(seed=0).value if metric in self.record.columns else np.nan
-        return float(value) if np.isfinite(value) else None
+        value = self.record.columns[metric].mean() if metric in self.record.columns else math.nan
+        return None if math.isnan(value) else value
 
     def only(self, ids: frozenset[str]) -> "Measured":
         """The same of some of the prompts."""
