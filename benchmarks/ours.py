@@ -158,13 +158,12 @@ class Chunk:
         self.stream = Stream(inputs.hidden.detach()[: self.rows], weight, None, Head())
         self.targets = inputs.targets[: self.rows]
         self.logits = self.stream.hidden @ weight.T
-        self.grads = torch.empty_like(self.logits)
         self.stats = torch.empty(len(STATISTICS), self.rows, dtype=torch.float32, device=weight.device)
 
     def call(self, *, block: int, warps: int) -> Way:
-        """Statistics and gradient with that many columns and warps a program; the logits stay as they are."""
+        """Statistics and gradient with that many columns and warps a program, in place, so the next call takes what this left."""
         from entrotune.kernels.triton_rows import TritonRows
 
         kernel = TritonRows(self.plan, self.stream, None, self.rows)
         kernel.options |= {"BLOCK": block, "num_warps": warps}
-        return lambda: kernel(self.logits, None, self.targets, None, self.stats, self.grads)
+        return lambda: kernel(self.logits, None, self.targets, None, self.stats, self.logits)
