@@ -161,7 +161,7 @@ class Chunk:
         self.stats = torch.empty(len(STATISTICS), self.rows, dtype=torch.float32, device=weight.device)
 
     def call(self, *, block: int, warps: int) -> Way:
-        """Statistics and gradient with that many columns and warps a program, in place, so the next call takes what this left."""
+        """Statistics and gradient in place, with that many columns and warps; a call takes what the last one left."""
         from entrotune.kernels.triton_rows import TritonRows
 
         kernel = TritonRows(self.plan, self.stream, None, self.rows)
