@@ -10,7 +10,7 @@ about a running maximum of its own. So nothing in the loop waits for other threa
 import triton
 import triton.language as tl
 
-from entrotune.kernels.triton_math import tanh
+from entrotune.kernels.triton_math import LOG2_E, exp, tanh
 
 # Where maxima start and what −inf becomes: exp() of it is 0, its square is finite, and 0 times either is 0. A lane's
 # entries that stand before its first possible one count 1 each, until the maximum rises from here and wipes them out.
@@ -59,7 +59,7 @@ def columns(BLOCK: tl.constexpr, ENTRIES: tl.constexpr):
 @triton.jit
 def raised(rise, mass, first, second):
     """Σ e, Σ e u and Σ e u² about a maximum that rose."""
-    keep = tl.exp(-rise)
+    keep = exp(-rise)
     mass = keep * mass
     first = keep * first
     # By steps, as the square of a rise from LOWEST times a count is beyond float32.
@@ -70,7 +70,7 @@ def raised(rise, mass, first, second):
 @triton.jit
 def raised_tempered(rise, mass, first, weighted, weighted_first, inverse):
     """The same of a tempered copy, and of its weighted sums, which are not about a maximum."""
-    keep = tl.exp(-rise * inverse)
+    keep = exp(-rise * inverse)
     mass = keep * mass
     return mass, keep * first - rise * mass, keep * weighted, keep * weighted_first
 
@@ -78,18 +78,18 @@ def raised_tempered(rise, mass, first, weighted, weighted_first, inverse):
 @triton.jit
 def raised_pair(rise, other_rise, own, mass, forward, backward, powers, inverse, power):
     """Σ r, Σ r (v − u), Σ P (u − v) and Σ r^a P^(1−a) about maxima that rose; `own` is Σ P before it did."""
-    keep = tl.exp(-rise * inverse)
-    keep_r = tl.exp(-other_rise * inverse)
+    keep = exp(-rise * inverse)
+    keep_r = exp(-other_rise * inverse)
     mass = keep_r * mass
     forward = keep_r * forward - (other_rise - rise) * mass
     backward = keep * backward - (rise - other_rise) * (keep * own)
-    return mass, forward, backward, tl.exp(-(power * other_rise + (1 - power) * rise) * inverse) * powers
+    return mass, forward, backward, exp(-(power * other_rise + (1 - power) * rise) * inverse) * powers
 
 
 @triton.jit
 def log_mixture(log_p, log_r, weight):
     """log (w r + (1 − w) P), finite."""
-    return tl.maximum(tl.log(weight * tl.exp(log_r) + (1 - weight) * tl.exp(log_p)), LOWEST)
+    return tl.maximum(tl.log(weight * exp(log_r) + (1 - weight) * exp(log_p)), LOWEST)
 
 
 # How many rows there are, and where a chunk of them begins, must not compile it anew.
@@ -137,6 +137,7 @@ def row_kernel(
     GRADIENT: tl.constexpr,
     USE_P: tl.constexpr,
     USE_LOG_P: tl.constexpr,
+    USE_SQUARE: tl.constexpr,
     USE_Q: tl.constexpr,
     USE_K: tl.constexpr,
     USE_M: tl.constexpr,
@@ -194,7 +195,7 @@ def row_kernel(
         rise = new_tops - tops
         tops = new_tops
         u = z - tops[:, None]
-        e = tl.exp(u)
+        e = exp(u)
         pair = e
         own = mass
         if PAIR_TEMPERED:
@@ -205,7 +206,7 @@ def row_kernel(
         first += tl.sum(eu, 1)
         second += tl.sum(eu * u, 1)
         if TEMPERED:
-            q = tl.exp(u * inverse_tempered)
+            q = tl.exp2(u * (inverse_tempered * LOG2_E))
             tempered, tempered_first, weighted, weighted_first = raised_tempered(
                 rise, tempered, tempered_first, weighted, weighted_first, inverse_tempered
             )
@@ -213,7 +214,7 @@ def row_kernel(
             tempered_first += tl.sum(q * u, 1)
             if WEIGHTED:
                 gap = z - target_z
-                qw = q / (1 + tl.exp(-0.01 * gap))
+                qw = q / (1 + exp(-0.01 * gap))
                 weighted += tl.sum(qw, 1)
                 weighted_first += tl.sum(qw * gap, 1)
             if PAIR_TEMPERED:
@@ -237,14 +238,14 @@ def row_kernel(
             )
             other_tops = new_others
             v = y - other_tops[:, None]
-            r = tl.exp(v * inverse_pair)
+            r = exp(v * inverse_pair)
             other_mass += tl.sum(r, 1)
             if FORWARD:
                 forward += tl.sum(r * (v - u), 1)
             if REVERSE:
                 backward += tl.sum(pair * (u - v), 1)
             if POWER:
-                powers += tl.sum(tl.exp((power * v + (1 - power) * u) * inverse_pair), 1)
+                powers += tl.sum(exp((power * v + (1 - power) * u) * inverse_pair), 1)
 
     top = tl.max(tops, 0)
     rise = top - tops
@@ -295,10 +296,10 @@ def row_kernel(
         if FORWARD:
             forward_kl = tl.maximum(tl.sum(forward, 0) / other_sum * inverse_pair + ratio, 0.0)
         if REVERSE:
-            pair_sum = tl.exp(pair_log_mass)
+            pair_sum = exp(pair_log_mass)
             backward_kl = tl.maximum(tl.sum(backward, 0) / pair_sum * inverse_pair - ratio, 0.0)
         if POWER:
-            power_sum = tl.sum(powers, 0) * tl.exp(-power * other_log_mass - (1 - power) * pair_log_mass)
+            power_sum = tl.sum(powers, 0) * exp(-power * other_log_mass - (1 - power) * pair_log_mass)
     if MIXTURE:
         own = tl.zeros([BLOCK // ENTRIES], tl.float32)
         others = own
@@ -322,8 +323,8 @@ def row_kernel(
             log_p = (z - top) * inverse_pair - pair_log_mass
             log_r = (y - other_top) * inverse_pair - other_log_mass
             log_m = log_mixture(log_p, log_r, mixture)
-            own += tl.sum(tl.exp(log_p) * (log_p - log_m), 1)
-            others += tl.sum(tl.exp(log_r) * (log_r - log_m), 1)
+            own += tl.sum(exp(log_p) * (log_p - log_m), 1)
+            others += tl.sum(exp(log_r) * (log_r - log_m), 1)
         mixture_kl = tl.maximum(tl.sum(own, 0), 0.0)
         other_mixture_kl = tl.maximum(tl.sum(others, 0), 0.0)
 
@@ -368,15 +369,19 @@ def row_kernel(
             u = z - top
             grad = tl.zeros([BLOCK // ENTRIES, ENTRIES], tl.float32)
             if USE_P:
-                log_p = u - log_mass
-                grad = tl.exp(log_p) * a0
+                p = tl.exp2(u * LOG2_E - log_mass * LOG2_E)
+                grad = p * a0
                 if USE_LOG_P:
-                    grad = tl.exp(log_p) * (a0 + log_p * (a1 + a2 * log_p))
+                    log_p = u - log_mass
+                    slope = a1
+                    if USE_SQUARE:
+                        slope = a1 + a2 * log_p
+                    grad = p * (a0 + log_p * slope)
             if USE_Q:
                 share = b
                 if WEIGHTED:
-                    share = b + bw / (1 + tl.exp(-0.01 * (z - target_z)))
-                grad += tl.exp(u * inverse_tempered - tempered_log_mass) * share
+                    share = b + bw / (1 + exp(-0.01 * (z - target_z)))
+                grad += tl.exp2(u * (inverse_tempered * LOG2_E) - tempered_log_mass * LOG2_E) * share
             if USE_D or USE_E or USE_F or USE_G:
                 y, _other_bent = load_logits(
                     reference,
@@ -393,13 +398,13 @@ def row_kernel(
                 log_r = (y - other_top) * inverse_pair - other_log_mass
                 log_pair = u * inverse_pair - pair_log_mass
                 if USE_D:
-                    grad += d * tl.exp(log_r)
+                    grad += d * exp(log_r)
                 if USE_E:
-                    grad += e_ * tl.exp(log_pair) * (log_pair - log_r)
+                    grad += e_ * exp(log_pair) * (log_pair - log_r)
                 if USE_F:
-                    grad += f * tl.exp(log_pair) * (log_pair - log_mixture(log_pair, log_r, mixture))
+                    grad += f * exp(log_pair) * (log_pair - log_mixture(log_pair, log_r, mixture))
                 if USE_G:
-                    grad += g_ * tl.exp(power * log_r + (1 - power) * log_pair)
+                    grad += g_ * exp(power * log_r + (1 - power) * log_pair)
             if USE_K:
                 grad += k
             if USE_M:

@@ -3,11 +3,13 @@
 import triton
 import triton.language as tl
 
+LOG2_E = tl.constexpr(1.4426950408889634)
+
 
 @triton.jit
 def exp(x):
-    """e to the x."""
-    return tl.exp(x)
+    """e to the x; below 1e-38 it is 0, which spares a test and two products an entry."""
+    return tl.exp2(x * LOG2_E)
 
 
 @triton.jit
@@ -26,7 +28,7 @@ def sqrt(x):
 def expm1(x):
     """exp(x) − 1; a series where the difference would cancel."""
     series = x * (1 + x / 2 * (1 + x / 3 * (1 + x / 4 * (1 + x / 5 * (1 + x / 6)))))
-    return tl.where(tl.abs(x) < 0.25, series, tl.exp(x) - 1)
+    return tl.where(tl.abs(x) < 0.25, series, exp(x) - 1)
 
 
 @triton.jit
@@ -39,13 +41,13 @@ def log1p(x):
 @triton.jit
 def sigmoid(x):
     """1 / (1 + exp(−x))."""
-    return 1 / (1 + tl.exp(-x))
+    return 1 / (1 + exp(-x))
 
 
 @triton.jit
 def tanh(x):
     """Hyperbolic tangent, to an absolute error of float32's rounding."""
-    t = tl.exp(-2 * tl.abs(x))
+    t = exp(-2 * tl.abs(x))
     size = (1 - t) / (1 + t)
     return tl.where(x < 0, -size, size)
 

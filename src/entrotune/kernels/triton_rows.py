@@ -59,6 +59,7 @@ class TritonRows:
             "GRADIENT": plan.any_grad,
             "USE_P": bool(used & {"a0", "a1", "a2"}),
             "USE_LOG_P": bool(used & {"a1", "a2"}),
+            "USE_SQUARE": "a2" in used,
             "USE_Q": bool(used & {"b", "bw"}),
             **{f"USE_{name.upper()}": name in used for name in "kmdefg"},
             **launch_shape(vocabulary, plan.logits_dtype.itemsize, twice=plan.any_grad, streams=1 + needs.reference),

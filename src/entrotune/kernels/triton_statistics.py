@@ -12,6 +12,7 @@ from torch import Tensor
 
 from entrotune.kernels.plan import Head
 from entrotune.kernels.triton_kernels import LOWEST, columns, load_logits, raised
+from entrotune.kernels.triton_math import exp
 from entrotune.kernels.triton_rows import launch_shape, on_device
 
 
@@ -72,16 +73,16 @@ def statistics_kernel(
         tops = new_tops
         mass, first, second = raised(rise, mass, first, second)
         u = z - tops[:, None]
-        e = tl.exp(u)
+        e = exp(u)
         eu = e * u
         mass += tl.sum(e, 1)
         first += tl.sum(eu, 1)
         second += tl.sum(eu * u, 1)
-        squares = tl.exp(-2 * rise) * squares + tl.sum(e * e, 1)
+        squares = exp(-2 * rise) * squares + tl.sum(e * e, 1)
     top = tl.max(tops, 0)
     rise = top - tops
     mass, first, second = raised(rise, mass, first, second)
-    squares = tl.exp(-2 * rise) * squares
+    squares = exp(-2 * rise) * squares
     mass_sum = tl.sum(mass, 0)
     log_mass = tl.log(mass_sum)
     mean = tl.sum(first, 0) / mass_sum

@@ -28,7 +28,7 @@ def min_norm_weights(gram: Sequence[Sequence[float]] | Tensor, *, least: float =
         gram: [n, n], the inner products of the gradients.
         least: below 1 / n.
     """
-    g = torch.as_tensor(gram, dtype=torch.float64)
+    g = torch.as_tensor(gram, dtype=torch.float64, device="cpu")
     count = g.shape[0]
     # What is searched is the part above the least: w = corners · v with v ≥ 0, Σ v = 1.
     corners = (1 - count * least) * torch.eye(count, dtype=torch.float64) + least
@@ -60,7 +60,7 @@ def equal_norm_weights(gram: Sequence[Sequence[float]] | Tensor, *, least: float
         gram: [n, n], the inner products of the gradients.
         least: below 1 / n.
     """
-    norms = torch.as_tensor(gram, dtype=torch.float64).diagonal().clamp(min=0).sqrt()
+    norms = torch.as_tensor(gram, dtype=torch.float64, device="cpu").diagonal().clamp(min=0).sqrt()
     inverse = 1 / norms.clamp(min=max(float(norms.max()) * RESOLUTION, torch.finfo(torch.float64).tiny))
     return (least + (1 - len(norms) * least) * inverse / inverse.sum()).tolist()
 
