@@ -14,6 +14,7 @@ from entrotune.kernels import Reference, linear_objective
 from entrotune.kernels.chunks import STATISTICS
 from entrotune.kernels.plan import Head, Plan, Stream
 from entrotune.kernels.products import product
+from entrotune.kernels.triton_backend import padded
 from measuring import Way
 from problems import Inputs
 
@@ -157,7 +158,8 @@ class Chunk:
         weight = inputs.weight.detach()
         self.stream = Stream(inputs.hidden.detach()[: self.rows], weight, None, Head())
         self.targets = inputs.targets[: self.rows]
-        self.logits = self.stream.hidden @ weight.T
+        wide = torch.empty(self.rows, padded(weight.shape[0]), dtype=weight.dtype, device=weight.device)
+        self.logits = torch.mm(self.stream.hidden, weight.T, out=wide[:, : weight.shape[0]])
         self.stats = torch.empty(len(STATISTICS), self.rows, dtype=torch.float32, device=weight.device)
 
     def call(self, *, block: int, warps: int) -> Way:

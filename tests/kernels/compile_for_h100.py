@@ -1,6 +1,7 @@
 """Compile the kernels for compute capability 9.0 and print the bytes of stack they spill, for each objective.
 
-First how many kernels different numbers of rows, and beginnings of a chunk, make of one.
+First how many kernels different numbers of rows, and beginnings of a chunk, make of one, and bytes that a thread reads
+and writes at once where the vocabulary is no multiple of 16.
 """
 
 import re
@@ -27,9 +28,9 @@ POINTERS = {"products", "grads", "reference", "bias", "reference_bias"}
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 
 
-def compiled(objective: str, softcap: float | None) -> Any:
-    """The kernel of an objective, for rows of Llama 3's vocabulary in bfloat16."""
-    hidden, weight = (torch.empty(size, 64, dtype=torch.bfloat16, device="meta") for size in (1, 128256))
+def compiled(objective: str, softcap: float | None, *, vocabulary: int = 128256) -> Any:
+    """The kernel of an objective, by default for rows of Llama 3's vocabulary in bfloat16."""
+    hidden, weight = (torch.empty(size, 64, dtype=torch.bfloat16, device="meta") for size in (1, vocabulary))
     stream = Stream(hidden, weight, None, Head(1.0, softcap))
     terms = Objective(objective).terms
     by_row = torch.empty(len(terms), 1, device="meta") if Objective(objective).names else None
@@ -45,27 +46,35 @@ def compiled(objective: str, softcap: float | None) -> Any:
         weights=by_row,
     )
     rows = TritonRows(plan, stream, stream if plan.objective.needs.reference else None, 128)
-    return built(row_kernel, rows.options, "bf16", weights="*fp32" if plan.objective.names else ("fp32",) * len(terms))
+    weights = "*fp32" if plan.objective.names else ("fp32",) * len(terms)
+    return built(row_kernel, rows.options, "bf16", weights=weights, ragged=vocabulary % 16 != 0)
 
 
 def statistics(softcap: float | None) -> Any:
     """The kernel that only takes statistics, of float32 logits."""
-    options = {"HAS_BIAS": False, "HAS_CAP": softcap is not None, "HAS_SCALE": False, **launch_shape(128256, 4)}
+    options = {
+        "RAGGED": False,
+        "HAS_BIAS": False,
+        "HAS_CAP": softcap is not None,
+        "HAS_SCALE": False,
+        **launch_shape(128256, 4),
+    }
     return built(statistics_kernel, options, "fp32")
 
 
-def built(kernel: Any, options: dict[str, Any], precision: str, *, weights: Any = None) -> Any:
+def built(kernel: Any, options: dict[str, Any], precision: str, *, weights: Any = None, ragged: bool = False) -> Any:
     """Machine code of a kernel for logits of a precision, and an objective whose weights are of these types."""
     launch = {name: value for name, value in options.items() if name not in kernel.arg_names}
     options = {name: value for name, value in options.items() if name in kernel.arg_names}
     names = kernel.arg_names
     types = dict.fromkeys(names, "fp32")
-    types |= {name: "i32" for name in names if name.endswith("stride") or name == "vocabulary"}
+    types |= {name: "i32" for name in names if name.endswith("stride") or name in ("vocabulary", "width")}
     types |= {name: f"*{precision}" for name in names if name in POINTERS}
     types |= {"weights": weights} if weights else {}
     types |= {"targets": "*i64", "stats": "*fp32"} | ({"above": "*i32"} if "above" in names else {})
     types |= dict.fromkeys(options, "constexpr")
-    aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if types[name][0] in "*i"}
+    whole = {name for name in names if types[name][0] in "*i"} - ({"vocabulary"} if ragged else set())
+    aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if name in whole}
     source = ASTSource(kernel, types, {(names.index(name),): value for name, value in options.items()}, aligned)
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=launch)
 
@@ -90,13 +99,22 @@ def specializations() -> int:
     logits, found = torch.empty(128256, dtype=torch.bfloat16), set()
     for rows, start in ((1, 0), (16, 0), (17, 0), (17, 1), (18, 2), (64, 32)):
         targets, stats = torch.zeros(rows, dtype=torch.long), torch.empty(6, rows)
-        strides = (128256, 128256, 128256, stats.stride(0), 128256)
+        sizes = (128256, 128256, 128256, stats.stride(0), 128256, 128256)
         pointers = (*[logits] * 5, targets[start:], stats[:, start:])
-        found.add(str(bind(*pointers, *strides, *[1.0] * 9, (1.0, -0.1), **constants)[1]))
+        found.add(str(bind(*pointers, *sizes, *[1.0] * 9, (1.0, -0.1), **constants)[1]))
     return len(found)
 
 
+def bytes_at_once(ptx: str) -> str:
+    """Of the widest loads and stores that a row is read and written by."""
+    sizes = {"ld": 0, "st": 0}
+    for kind, vector, bits in re.findall(r"(ld|st)\.global(?:\.v(\d))?\.b(\d+)", ptx):
+        sizes[kind] = max(sizes[kind], int(vector or 1) * int(bits) // 8)
+    return f"{sizes['ld']} {sizes['st']}"
+
+
 print(f"row kernels\t{specializations()}", flush=True)
+print(f"ragged\t{bytes_at_once(compiled('ce', None, vocabulary=50257).asm['ptx'])}", flush=True)
 for softcap in (None, 30.0):
     print(f"statistics {softcap}\t{stack_bytes(statistics(softcap).asm['cubin'])}", flush=True)
     for objective in sys.argv[1:]:

@@ -136,10 +136,11 @@ def test_half_precision_is_no_worse_than_the_plain_way(objective: Objective, fus
     plain = torch.autograd.grad(plain_loss, [hidden, weight])
     found = gradients(hidden, weight, targets, reference, objective, backend=fused.backend, chunk_bytes=997 * 2 * 64)
     # The same roundings (logits and their gradient to half precision) in another order: equal up to their scatter. The
-    # interpreter of Triton cuts bfloat16 off where a GPU rounds, which doubles the error in the mean square.
+    # interpreter of Triton cuts bfloat16 off where a GPU rounds, the gradient of the logits and what is returned: each
+    # cut is twice as far off as a rounding in the mean square, and both are in the same direction.
     cuts = fused.backend == "triton" and DEVICE.type == "cpu" and dtype == torch.bfloat16
     for expected, ours, theirs in zip(truth[2], found[2], plain, strict=True):
-        assert error_against(expected, ours) <= (2.2 if cuts else 1.1) * error_against(expected, theirs) + 1e-3
+        assert error_against(expected, ours) <= (3.3 if cuts else 1.1) * error_against(expected, theirs) + 1e-3
 
 
 def test_coefficients_multiply(objective: Objective, fused: Way) -> None:

@@ -31,8 +31,8 @@ class RowKernel(Protocol):
     ) -> None:
         """Turn products hidden · weightᵀ into statistics [6, C] and, where wanted, the gradient with respect to them.
 
-        The products are overwritten; `grad_CV` may be the same buffer. `weights_TC` are those of the terms in each row,
-        where rows do not share them.
+        The products are overwritten; `grad_CV` may be the same buffer. Rows of both have room for `width` columns.
+        `weights_TC` are those of the terms in each row, where rows do not share them.
         """
 
 
@@ -42,8 +42,9 @@ def fused_linear_objective(
     """The objective summed over M rows (differentiable), per row [M], and the statistics.
 
     Args:
-        backend: a class with `beside(plan)`, bytes an entry of a row takes in its own buffers, whose instances are
-            row kernels.
+        backend: a class whose instances are row kernels, with `width(vocabulary)`, columns of the buffers,
+            `beside(plan)`, bytes an entry of a row takes in its own, and `scaled(tensor, factor, dtype)`, a tensor
+            times a scalar tensor, in a precision.
     """
     outputs = _LinearObjective.apply(
         stream.hidden, stream.weight, stream.bias, (stream.head, reference, targets_M, plan, backend)
@@ -61,6 +62,7 @@ class _LinearObjective(torch.autograd.Function):
         with torch.autocast(hidden.device.type, enabled=False):
             stats, grads = _run(Stream(hidden, weight, bias, head), reference, targets, plan, backend)
         ctx.dtypes = [None if t is None else t.dtype for t in (hidden, weight, bias)]
+        ctx.scaled = backend.scaled
         ctx.save_for_backward(*grads)
         ctx.mark_non_differentiable(stats)
         return stats[0].sum(), stats
@@ -69,15 +71,8 @@ class _LinearObjective(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         # New tensors: the saved ones stay as they are, so that a retained graph can be walked again.
-        scaled = [_scaled(grad, upstream, dtype) for grad, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)]
-        return *scaled, None
-
-
-def _scaled(grad: Tensor | None, factor: Tensor, dtype: torch.dtype) -> Tensor | None:
-    """`grad` times a scalar, in `dtype`, in one pass with nothing as large beside it."""
-    if grad is None:
-        return None
-    return torch.mul(grad, factor.to(grad.dtype), out=torch.empty_like(grad, dtype=dtype))
+        pairs = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        return *(None if grad is None else ctx.scaled(grad, upstream, dtype) for grad, dtype in pairs), None
 
 
 def _run(
@@ -89,11 +84,16 @@ def _run(
     other_VE = None if reference is None else reference.weight.to(plan.product_dtype)
     stats = torch.empty(len(STATISTICS), total, dtype=plan.stats_dtype, device=device)
     sums = _Gradients(stream, plan)
-    chunk = min(plan.chunk_rows(vocabulary, beside=backend.beside(plan)), max(1, total))
+    width = backend.width(vocabulary)
+    chunk = min(plan.chunk_rows(width, beside=backend.beside(plan)), max(1, total))
     rows = backend(plan, stream, reference, chunk)
-    logits_CV = torch.empty(chunk, vocabulary, dtype=plan.logits_dtype, device=device)
-    grad_CV = torch.empty_like(logits_CV, dtype=plan.product_dtype) if plan.separate_gradient else logits_CV
-    other_CV = None if reference is None else torch.empty_like(logits_CV)
+
+    def buffer(dtype: torch.dtype) -> Tensor:
+        return torch.empty(chunk, width, dtype=dtype, device=device)[:, :vocabulary]
+
+    logits_CV = buffer(plan.logits_dtype)
+    grad_CV = buffer(plan.product_dtype) if plan.separate_gradient else logits_CV
+    other_CV = None if reference is None else buffer(plan.logits_dtype)
     for start in range(0, total, chunk):
         part = slice(start, min(start + chunk, total))
         hidden_CD = stream.hidden[part].to(plan.product_dtype)

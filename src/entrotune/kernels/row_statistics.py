@@ -12,7 +12,7 @@ from entrotune.errors import UserError
 from entrotune.kernels.checks import check_call, check_targets
 from entrotune.kernels.plan import CPU_CHUNK_BYTES, GPU_CHUNK_BYTES, Head
 from entrotune.kernels.products import IMPOSSIBLE, block_rows, product, to_logits
-from entrotune.kernels.triton_backend import check_triton, triton_runs
+from entrotune.kernels.triton_backend import check_triton, padded, triton_runs
 
 NO_TARGET = -100
 _ABSENT = torch.empty(0)
@@ -134,7 +134,7 @@ def row_statistics(
     block = block_rows(vocabulary, dtype.itemsize, chunk, hidden.device, budget=torch.get_num_threads() * _BLOCK_BYTES)
     if on_cpu and hidden.dtype != weight.dtype:
         hidden, weight = hidden.to(dtype), weight.to(dtype)
-    logits_CV = hidden.new_empty(chunk, vocabulary, dtype=dtype)
+    logits_CV = hidden.new_empty(chunk, padded(vocabulary) if by_triton else vocabulary, dtype=dtype)[:, :vocabulary]
     rows = _Blocks(wanted, hidden.new_empty(2, 0 if by_triton else block, vocabulary, dtype=dtype))
     found = []
     for start in range(0, count, chunk):

@@ -31,10 +31,23 @@ class TorchRows:
         self.row_pass = RowPass(plan.objective, vocabulary, self.block, like, has_impossible=impossible)
 
     @staticmethod
+    def width(vocabulary: int) -> int:
+        """Columns that buffers have."""
+        return vocabulary
+
+    @staticmethod
     def beside(plan: Plan) -> int:
         """Bytes an entry of a row takes in buffers of this backend; on a CPU those are a block's and do not count."""
         on_gpu = torch.float32.itemsize * RowPass.buffers_needed(plan.objective.needs)
         return 0 if plan.device.type == "cpu" else on_gpu
+
+    @staticmethod
+    def scaled(tensor: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
+        """In one pass, with nothing as large beside it where `tensor` is float32 or better."""
+        if tensor.device.type != "cpu" and tensor.itemsize < factor.itemsize:
+            # Elsewhere than on a CPU the factor would be rounded to half precision, and all entries with it one way.
+            tensor = tensor.to(factor.dtype)
+        return torch.mul(tensor, factor, out=torch.empty_like(tensor, dtype=dtype))
 
     def __call__(
         self,

@@ -1,5 +1,6 @@
 """Whether the Triton backend can run, without importing Triton where it is not asked for."""
 
+import contextlib
 import functools
 import importlib.util
 import os
@@ -27,6 +28,16 @@ def check_triton(device: torch.device, dtype: torch.dtype) -> None:
             f"the triton backend needs CUDA, not {device.type}; use backend='torch' "
             "(TRITON_INTERPRET=1 runs the kernels in Triton's interpreter, for tests)"
         )
+
+
+def padded(vocabulary: int) -> int:
+    """`vocabulary` rounded up to a multiple of 16, by which Triton knows that rows of so many entries stay aligned."""
+    return -(-vocabulary // 16) * 16
+
+
+def on_device(device: torch.device) -> Any:
+    """Launches go to the current device, which need not be that of the tensors."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
 def triton_rows(plan: Plan) -> Any:

@@ -23,19 +23,22 @@ def load_logits(
     bias,
     cols,
     vocabulary,
+    width,
     scale,
     softcap,
     inverse,
+    RAGGED: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_CAP: tl.constexpr,
     HAS_SCALE: tl.constexpr,
 ):
     """Logits of some columns, LOWEST beyond the vocabulary and for −inf, and what the soft cap bends them to in −1 … 1.
 
-    softcap(x) = cap·tanh(x / cap) of (products + bias)·scale, times `inverse`, the inverse temperature.
+    softcap(x) = cap·tanh(x / cap) of (products + bias)·scale, times `inverse`, the inverse temperature. Rows have room
+    for `width` columns, which is more than the vocabulary where that is RAGGED.
     """
     inside = cols < vocabulary
-    z = tl.load(products + cols, mask=inside, other=LOWEST).to(tl.float32)
+    z = tl.load(products + cols, mask=cols < width, other=LOWEST).to(tl.float32)
     if HAS_BIAS:
         z += tl.load(bias + cols, mask=inside, other=0.0).to(tl.float32)
     bent = z
@@ -45,7 +48,7 @@ def load_logits(
     elif HAS_SCALE:
         z *= scale * inverse
     # float16 has no LOWEST.
-    if HAS_BIAS or HAS_CAP or HAS_SCALE or products.dtype.element_ty == tl.float16:
+    if RAGGED or HAS_BIAS or HAS_CAP or HAS_SCALE or products.dtype.element_ty == tl.float16:
         z = tl.where(inside, tl.maximum(z, LOWEST), LOWEST)
     return z, bent
 
@@ -107,6 +110,7 @@ def row_kernel(
     reference_stride,
     stats_stride,
     vocabulary,
+    width,
     scale,
     softcap,
     reference_scale,
@@ -119,6 +123,7 @@ def row_kernel(
     weights,
     SCALARS: tl.constexpr,
     ROW_WEIGHTS: tl.constexpr,
+    RAGGED: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_CAP: tl.constexpr,
     HAS_SCALE: tl.constexpr,
@@ -164,7 +169,7 @@ def row_kernel(
     target = tl.load(targets + row)
     at_target = target + tl.zeros([1], tl.int32)
     target_z, _target_bent = load_logits(
-        products, bias, at_target, vocabulary, scale, softcap, inverse, HAS_BIAS, HAS_CAP, HAS_SCALE
+        products, bias, at_target, vocabulary, width, scale, softcap, inverse, RAGGED, HAS_BIAS, HAS_CAP, HAS_SCALE
     )
     target_z = tl.sum(target_z, 0)
 
@@ -186,7 +191,9 @@ def row_kernel(
 
     for start in range(0, vocabulary, BLOCK):
         cols = start + lanes
-        z, bent = load_logits(products, bias, cols, vocabulary, scale, softcap, inverse, HAS_BIAS, HAS_CAP, HAS_SCALE)
+        z, bent = load_logits(
+            products, bias, cols, vocabulary, width, scale, softcap, inverse, RAGGED, HAS_BIAS, HAS_CAP, HAS_SCALE
+        )
         if MOMENTS:
             inside = tl.where(cols < vocabulary, tl.where(z > LOWEST, z, float("-inf")), 0.0)
             total += tl.sum(inside, 1)
@@ -225,9 +232,11 @@ def row_kernel(
                 reference_bias,
                 cols,
                 vocabulary,
+                width,
                 reference_scale,
                 reference_softcap,
                 inverse,
+                RAGGED,
                 HAS_REFERENCE_BIAS,
                 HAS_REFERENCE_CAP,
                 HAS_REFERENCE_SCALE,
@@ -306,16 +315,18 @@ def row_kernel(
         for start in range(0, vocabulary, BLOCK):
             cols = start + lanes
             z, bent = load_logits(
-                products, bias, cols, vocabulary, scale, softcap, inverse, HAS_BIAS, HAS_CAP, HAS_SCALE
+                products, bias, cols, vocabulary, width, scale, softcap, inverse, RAGGED, HAS_BIAS, HAS_CAP, HAS_SCALE
             )
             y, _other_bent = load_logits(
                 reference,
                 reference_bias,
                 cols,
                 vocabulary,
+                width,
                 reference_scale,
                 reference_softcap,
                 inverse,
+                RAGGED,
                 HAS_REFERENCE_BIAS,
                 HAS_REFERENCE_CAP,
                 HAS_REFERENCE_SCALE,
@@ -364,7 +375,7 @@ def row_kernel(
             # Backwards: the end of the row was read last, so it is still near.
             cols = (blocks - 1 - index) * BLOCK + lanes
             z, bent = load_logits(
-                products, bias, cols, vocabulary, scale, softcap, inverse, HAS_BIAS, HAS_CAP, HAS_SCALE
+                products, bias, cols, vocabulary, width, scale, softcap, inverse, RAGGED, HAS_BIAS, HAS_CAP, HAS_SCALE
             )
             u = z - top
             grad = tl.zeros([BLOCK // ENTRIES, ENTRIES], tl.float32)
@@ -388,9 +399,11 @@ def row_kernel(
                     reference_bias,
                     cols,
                     vocabulary,
+                    width,
                     reference_scale,
                     reference_softcap,
                     inverse,
+                    RAGGED,
                     HAS_REFERENCE_BIAS,
                     HAS_REFERENCE_CAP,
                     HAS_REFERENCE_SCALE,
@@ -415,4 +428,4 @@ def row_kernel(
                 grad *= 1 - bent * bent
             if HAS_CAP or HAS_SCALE:
                 grad *= outer
-            tl.store(grads + cols, grad.to(grads.dtype.element_ty), mask=cols < vocabulary)
+            tl.store(grads + cols, grad.to(grads.dtype.element_ty), mask=cols < width)

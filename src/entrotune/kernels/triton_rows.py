@@ -3,22 +3,22 @@
 Shapes: C rows of the chunk, T terms, V vocabulary.
 """
 
-import contextlib
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from entrotune.kernels.plan import Plan, Stream
+from entrotune.kernels.triton_backend import on_device, padded
 from entrotune.kernels.triton_kernels import row_kernel
 from entrotune.kernels.triton_scalars import compile_scalars
+from entrotune.kernels.triton_scaling import triton_scaled
 
 # Bytes that a thread loads at once.
 LOAD_BYTES = 16
-WARPS, WIDE_WARPS = 16, 32
-# Rows of so many bytes and more that are read twice belong to few programs at a time, of many threads with two loads
-# each, so that they stay in the second-level cache (50 MB on an H100, beside 132 processors).
-WIDE_ROW_BYTES = 128 << 10
+# Warps of a program whose row is read once, and of one whose row is read twice: the fewer rows are under way at a time,
+# the more of their second reads the second-level cache answers (`benchmarks/linear_objective.py --tune`).
+ONCE_WARPS, TWICE_WARPS = 16, 32
 
 
 class TritonRows:
@@ -41,6 +41,7 @@ class TritonRows:
         self.options: dict[str, Any] = {
             "SCALARS": scalars.function,
             "ROW_WEIGHTS": len(terms) if by_row else 0,
+            "RAGGED": self.width(vocabulary) != vocabulary,
             "HAS_BIAS": stream.bias is not None,
             "HAS_CAP": stream.head.softcap is not None,
             "HAS_SCALE": stream.head.scale != stream.head.temperature,
@@ -62,7 +63,7 @@ class TritonRows:
             "USE_SQUARE": "a2" in used,
             "USE_Q": bool(used & {"b", "bw"}),
             **{f"USE_{name.upper()}": name in used for name in "kmdefg"},
-            **launch_shape(vocabulary, plan.logits_dtype.itemsize, twice=plan.any_grad, streams=1 + needs.reference),
+            **launch_shape(vocabulary, plan.logits_dtype.itemsize, twice=plan.any_grad),
         }
         self.numbers = (
             1 / stream.head.temperature,
@@ -74,9 +75,19 @@ class TritonRows:
         self.weights = tuple(weight for weight, _ in plan.objective.parts)
 
     @staticmethod
+    def width(vocabulary: int) -> int:
+        """Columns that buffers have, so that all rows begin where 16 bytes can be loaded at once."""
+        return padded(vocabulary)
+
+    @staticmethod
     def beside(plan: Plan) -> int:
         """No buffers of its own."""
         return 0
+
+    @staticmethod
+    def scaled(tensor: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
+        """In one pass, with nothing as large beside it."""
+        return triton_scaled(tensor, factor, dtype)
 
     def __call__(
         self,
@@ -107,6 +118,7 @@ class TritonRows:
                 reference.stride(0),
                 stats.stride(0),
                 vocabulary,
+                self.width(vocabulary),
                 head.scale,
                 head.softcap or 1.0,
                 1.0 if other is None else other.head.scale,
@@ -117,21 +129,14 @@ class TritonRows:
             )
 
 
-def launch_shape(vocabulary: int, itemsize: int, *, twice: bool = False, streams: int = 1) -> dict[str, int]:
+def launch_shape(vocabulary: int, itemsize: int, *, twice: bool = False) -> dict[str, int]:
     """Columns that a program holds at a time, those of a lane, and its warps.
 
     Args:
         itemsize: bytes of an entry of the products.
         twice: whether rows are read twice.
-        streams: 2 with a reference, whose loads take registers too.
     """
     entries = LOAD_BYTES // itemsize
-    wide = twice and vocabulary * itemsize >= WIDE_ROW_BYTES
-    largest = 32 * entries * (2 // streams * WIDE_WARPS if wide else WARPS)
+    largest = 32 * entries * (TWICE_WARPS if twice else ONCE_WARPS)
     block = min(largest, max(32 * entries, 1 << (vocabulary - 1).bit_length()))
-    return {"BLOCK": block, "ENTRIES": entries, "num_warps": WIDE_WARPS if wide else block // (32 * entries)}
-
-
-def on_device(device: torch.device) -> Any:
-    """Launches go to the current device, which need not be that of the tensors."""
-    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+    return {"BLOCK": block, "ENTRIES": entries, "num_warps": block // (32 * entries)}

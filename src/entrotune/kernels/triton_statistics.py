@@ -11,9 +11,10 @@ import triton.language as tl
 from torch import Tensor
 
 from entrotune.kernels.plan import Head
+from entrotune.kernels.triton_backend import on_device, padded
 from entrotune.kernels.triton_kernels import LOWEST, columns, load_logits, raised
 from entrotune.kernels.triton_math import exp
-from entrotune.kernels.triton_rows import launch_shape, on_device
+from entrotune.kernels.triton_rows import launch_shape
 
 
 # How many rows there are, and where a chunk of them begins, must not compile it anew.
@@ -27,9 +28,11 @@ def statistics_kernel(
     row_stride,
     stats_stride,
     vocabulary,
+    width,
     scale,
     softcap,
     inverse,
+    RAGGED: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_CAP: tl.constexpr,
     HAS_SCALE: tl.constexpr,
@@ -49,9 +52,11 @@ def statistics_kernel(
         bias,
         target + tl.zeros([1], tl.int32),
         vocabulary,
+        width,
         scale,
         softcap,
         inverse,
+        RAGGED,
         HAS_BIAS,
         HAS_CAP,
         HAS_SCALE,
@@ -65,7 +70,18 @@ def statistics_kernel(
     larger = tl.zeros([BLOCK // ENTRIES], tl.int32)
     for start in range(0, vocabulary, BLOCK):
         z, _bent = load_logits(
-            products, bias, start + lanes, vocabulary, scale, softcap, inverse, HAS_BIAS, HAS_CAP, HAS_SCALE
+            products,
+            bias,
+            start + lanes,
+            vocabulary,
+            width,
+            scale,
+            softcap,
+            inverse,
+            RAGGED,
+            HAS_BIAS,
+            HAS_CAP,
+            HAS_SCALE,
         )
         larger += tl.sum((z > target_z).to(tl.int32), 1)
         new_tops = tl.maximum(tops, tl.max(z, 1))
@@ -99,11 +115,16 @@ def statistics_kernel(
 
 
 def triton_statistics(products_BV: Tensor, targets_B: Tensor, bias: Tensor | None, head: Head) -> tuple[Tensor, Tensor]:
-    """Statistics [6, B] of products (read only) in the order of the kernel, and tokens above the target's [B]."""
+    """Statistics [6, B] of products (read only) in the order of the kernel, and tokens above the target's [B].
+
+    Rows of the products have room for `padded(V)` columns.
+    """
     count, vocabulary = products_BV.shape
     stats = torch.empty(6, count, dtype=torch.float32, device=products_BV.device)
     above = torch.empty(count, dtype=torch.int32, device=products_BV.device)
+    width = padded(vocabulary)
     options: dict[str, Any] = {
+        "RAGGED": width != vocabulary,
         "HAS_BIAS": bias is not None,
         "HAS_CAP": head.softcap is not None,
         "HAS_SCALE": head.scale != head.temperature,
@@ -120,6 +141,7 @@ def triton_statistics(products_BV: Tensor, targets_B: Tensor, bias: Tensor | Non
                 products_BV.stride(0),
                 stats.stride(0),
                 vocabulary,
+                width,
                 head.scale,
                 head.softcap or 1.0,
                 1 / head.temperature,
