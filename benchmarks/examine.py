@@ -23,9 +23,8 @@ TEST_FOLDERS = ("tests/kernels", "tests/objectives")
 # Seconds after which no further test starts, and after which the rest is given up.
 TEST_SECONDS, MOST_TEST_SECONDS = 240, 300
 PRODUCTS = re.compile(r"gemm|nvjet|cutlass|xmma|wgmma|cublas", re.IGNORECASE)
-BLOCKS, WARPS = (2048, 4096, 8192, 16384), (4, 8, 16, 32)
-# More would not stay in a thread's registers, and takes minutes to compile.
-MOST_ENTRIES_A_THREAD = 64
+# More than 64 entries a thread would not stay in its registers, and take minutes to compile.
+BLOCKS, WARPS = (4096, 8192, 16384), (8, 16, 32)
 CHUNK_BYTES = tuple(1 << power for power in (28, 29, 30, 31, 32))
 TOY_BLOCKS, TOY_WARPS, TOY_CHUNK_BYTES = (128, 256), (4,), (1 << 14, 1 << 16)
 
@@ -125,20 +124,23 @@ def _operation(event: Any, on_gpu: bool) -> Record:
 
 
 def tune(device: torch.device, dtype: torch.dtype, shape: Shape, seconds: float) -> Iterator[Record]:
-    """The row kernel alone by block and warps, then whole calls by chunk bytes; the best of each is marked."""
+    """The row kernel alone by block, warps and cache hints, whole calls with and without hints, and by chunk bytes."""
     inputs = make_inputs(shape, device, dtype)
     toy = device.type == "cpu"
+    swept = (TOY_BLOCKS, TOY_WARPS) if toy else (BLOCKS, WARPS)
     for objective in MAIN[1:]:
         ways, failed = {}, {}
         chunk = Chunk(inputs, objective)
-        for block, warps in itertools.product(TOY_BLOCKS, TOY_WARPS) if toy else _sweep():
-            call = chunk.call(block=block, warps=warps)
+        for block, warps, hints in itertools.product(
+            *((TOY_BLOCKS, TOY_WARPS) if toy else (BLOCKS, WARPS)), (False, True)
+        ):
+            call, name = chunk.call(block=block, warps=warps, hints=hints), f"{block}x{warps}{' hints' * hints}"
             try:
                 call()
             except Exception as problem:  # what Triton raises where a kernel needs too much is no one kind
-                failed[f"{block}x{warps}"] = f"{type(problem).__name__}: {problem}"[:200]
+                failed[name] = f"{type(problem).__name__}: {problem}"[:200]
             else:
-                ways[f"{block}x{warps}"] = call
+                ways[name] = call
         if not ways:
             raise RuntimeError(f"no block and warps could run: {failed}")
         times = in_turn(ways, device, seconds=2 * seconds)
@@ -152,12 +154,27 @@ def tune(device: torch.device, dtype: torch.dtype, shape: Shape, seconds: float)
             "failed": failed,
             "best": best,
         }
+    yield _tune_hints(inputs, device, seconds)
     yield from _tune_chunks(inputs, device, seconds, TOY_CHUNK_BYTES if toy else CHUNK_BYTES)
 
 
-def _sweep() -> list[tuple[int, int]]:
-    pairs = itertools.product(BLOCKS, WARPS)
-    return [(block, warps) for block, warps in pairs if block <= 32 * warps * MOST_ENTRIES_A_THREAD]
+def _tune_hints(inputs: Any, device: torch.device, seconds: float) -> Record:
+    """Whole calls with and without cache hints, which may cost the products what they spare the rows."""
+    from entrotune.kernels import triton_rows
+
+    call, before = whole(inputs, MAIN[1], backend="triton"), triton_rows.HINTS
+
+    def told(hints: bool) -> None:
+        triton_rows.HINTS = hints
+        call()
+
+    try:
+        ways = {"floor": floor(inputs), "without": lambda: told(False), "with": lambda: told(True)}
+        times = in_turn(ways, device, seconds=2 * seconds)
+    finally:
+        triton_rows.HINTS = before
+    ratios = {name: ratio(found, times["floor"]) for name, found in times.items()}
+    return {"part": "tune hints", "objective": MAIN[1], "ratio_to_floor": ratios}
 
 
 def _tune_chunks(inputs: Any, device: torch.device, seconds: float, sizes: tuple[int, ...]) -> Iterator[Record]:

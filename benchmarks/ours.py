@@ -162,10 +162,10 @@ class Chunk:
         self.logits = torch.mm(self.stream.hidden, weight.T, out=wide[:, : weight.shape[0]])
         self.stats = torch.empty(len(STATISTICS), self.rows, dtype=torch.float32, device=weight.device)
 
-    def call(self, *, block: int, warps: int) -> Way:
+    def call(self, *, block: int, warps: int, hints: bool) -> Way:
         """Statistics and gradient in place, with that many columns and warps; a call takes what the last one left."""
         from entrotune.kernels.triton_rows import TritonRows
 
         kernel = TritonRows(self.plan, self.stream, None, self.rows)
-        kernel.options |= {"BLOCK": block, "num_warps": warps}
+        kernel.options |= {"BLOCK": block, "num_warps": warps, "HINTS": hints}
         return lambda: kernel(self.logits, None, self.targets, None, self.stats, self.logits)

@@ -12,7 +12,6 @@ import torch
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.append(str(BENCHMARKS))  # last: its modules have names of test folders
 
-from examine import _sweep  # noqa: E402
 from measurements import read_records, settled  # noqa: E402
 from ours import floor  # noqa: E402
 from peers import PEERS  # noqa: E402
@@ -135,8 +134,3 @@ def test_profile_and_sweeps_run(tmp_path: Path) -> None:
     tuned = [r for r in records if r["part"] == "tune rows"]
     assert tuned
     assert all(r["failed"] == {} and r["best"] in r["ms_by_block_and_warps"] for r in tuned)
-
-
-def test_the_sweep_leaves_out_what_no_registers_hold() -> None:
-    assert (2048, 4) in _sweep()
-    assert (16384, 4) not in _sweep()

@@ -31,14 +31,15 @@ def load_logits(
     HAS_BIAS: tl.constexpr,
     HAS_CAP: tl.constexpr,
     HAS_SCALE: tl.constexpr,
+    POLICY: tl.constexpr,
 ):
     """Logits of some columns, LOWEST beyond the vocabulary and for −inf, and what the soft cap bends them to in −1 … 1.
 
     softcap(x) = cap·tanh(x / cap) of (products + bias)·scale, times `inverse`, the inverse temperature. Rows have room
-    for `width` columns, which is more than the vocabulary where that is RAGGED.
+    for `width` columns, which is more than the vocabulary where that is RAGGED. POLICY says what the caches are told.
     """
     inside = cols < vocabulary
-    z = tl.load(products + cols, mask=cols < width, other=LOWEST).to(tl.float32)
+    z = tl.load(products + cols, mask=cols < width, other=LOWEST, eviction_policy=POLICY).to(tl.float32)
     if HAS_BIAS:
         z += tl.load(bias + cols, mask=inside, other=0.0).to(tl.float32)
     bent = z
@@ -140,6 +141,7 @@ def row_kernel(
     MIXTURE: tl.constexpr,
     POWER: tl.constexpr,
     GRADIENT: tl.constexpr,
+    HINTS: tl.constexpr,
     USE_P: tl.constexpr,
     USE_LOG_P: tl.constexpr,
     USE_SQUARE: tl.constexpr,
@@ -159,6 +161,8 @@ def row_kernel(
     comparison with the reference. P is p, or q where PAIR_TEMPERED. `weights` are those of the objective's terms: a
     tuple, or where to find ROW_WEIGHTS of them a row.
     """
+    FIRST: tl.constexpr = "evict_last" if HINTS and GRADIENT else ""
+    LAST: tl.constexpr = "evict_first" if HINTS else ""
     row = tl.program_id(0).to(tl.int64)
     products += row * row_stride
     grads += row * grad_stride
@@ -169,7 +173,7 @@ def row_kernel(
     target = tl.load(targets + row)
     at_target = target + tl.zeros([1], tl.int32)
     target_z, _target_bent = load_logits(
-        products, bias, at_target, vocabulary, width, scale, softcap, inverse, RAGGED, HAS_BIAS, HAS_CAP, HAS_SCALE
+        products, bias, at_target, vocabulary, width, scale, softcap, inverse, RAGGED, HAS_BIAS, HAS_CAP, HAS_SCALE, ""
     )
     target_z = tl.sum(target_z, 0)
 
@@ -192,7 +196,19 @@ def row_kernel(
     for start in range(0, vocabulary, BLOCK):
         cols = start + lanes
         z, bent = load_logits(
-            products, bias, cols, vocabulary, width, scale, softcap, inverse, RAGGED, HAS_BIAS, HAS_CAP, HAS_SCALE
+            products,
+            bias,
+            cols,
+            vocabulary,
+            width,
+            scale,
+            softcap,
+            inverse,
+            RAGGED,
+            HAS_BIAS,
+            HAS_CAP,
+            HAS_SCALE,
+            FIRST,
         )
         if MOMENTS:
             inside = tl.where(cols < vocabulary, tl.where(z > LOWEST, z, float("-inf")), 0.0)
@@ -240,6 +256,7 @@ def row_kernel(
                 HAS_REFERENCE_BIAS,
                 HAS_REFERENCE_CAP,
                 HAS_REFERENCE_SCALE,
+                FIRST,
             )
             new_others = tl.maximum(other_tops, tl.max(y, 1))
             other_mass, forward, backward, powers = raised_pair(
@@ -315,7 +332,19 @@ def row_kernel(
         for start in range(0, vocabulary, BLOCK):
             cols = start + lanes
             z, bent = load_logits(
-                products, bias, cols, vocabulary, width, scale, softcap, inverse, RAGGED, HAS_BIAS, HAS_CAP, HAS_SCALE
+                products,
+                bias,
+                cols,
+                vocabulary,
+                width,
+                scale,
+                softcap,
+                inverse,
+                RAGGED,
+                HAS_BIAS,
+                HAS_CAP,
+                HAS_SCALE,
+                FIRST,
             )
             y, _other_bent = load_logits(
                 reference,
@@ -330,6 +359,7 @@ def row_kernel(
                 HAS_REFERENCE_BIAS,
                 HAS_REFERENCE_CAP,
                 HAS_REFERENCE_SCALE,
+                FIRST,
             )
             log_p = (z - top) * inverse_pair - pair_log_mass
             log_r = (y - other_top) * inverse_pair - other_log_mass
@@ -375,7 +405,19 @@ def row_kernel(
             # Backwards: the end of the row was read last, so it is still near.
             cols = (blocks - 1 - index) * BLOCK + lanes
             z, bent = load_logits(
-                products, bias, cols, vocabulary, width, scale, softcap, inverse, RAGGED, HAS_BIAS, HAS_CAP, HAS_SCALE
+                products,
+                bias,
+                cols,
+                vocabulary,
+                width,
+                scale,
+                softcap,
+                inverse,
+                RAGGED,
+                HAS_BIAS,
+                HAS_CAP,
+                HAS_SCALE,
+                LAST,
             )
             u = z - top
             grad = tl.zeros([BLOCK // ENTRIES, ENTRIES], tl.float32)
@@ -407,6 +449,7 @@ def row_kernel(
                     HAS_REFERENCE_BIAS,
                     HAS_REFERENCE_CAP,
                     HAS_REFERENCE_SCALE,
+                    LAST,
                 )
                 log_r = (y - other_top) * inverse_pair - other_log_mass
                 log_pair = u * inverse_pair - pair_log_mass
@@ -428,4 +471,4 @@ def row_kernel(
                 grad *= 1 - bent * bent
             if HAS_CAP or HAS_SCALE:
                 grad *= outer
-            tl.store(grads + cols, grad.to(grads.dtype.element_ty), mask=cols < width)
+            tl.store(grads + cols, grad.to(grads.dtype.element_ty), mask=cols < width, eviction_policy=LAST)

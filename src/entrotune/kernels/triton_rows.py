@@ -19,6 +19,8 @@ LOAD_BYTES = 16
 # Warps of a program whose row is read once, and of one whose row is read twice: the fewer rows are under way at a time,
 # the more of their second reads the second-level cache answers (`benchmarks/linear_objective.py --tune`).
 ONCE_WARPS, TWICE_WARPS = 16, 32
+# Whether the caches are told to keep what is read again, and to let go of what was read and written for the last time.
+HINTS = False
 
 
 class TritonRows:
@@ -58,6 +60,7 @@ class TritonRows:
             "MIXTURE": needs.mixture is not None,
             "POWER": needs.power is not None,
             "GRADIENT": plan.any_grad,
+            "HINTS": HINTS,
             "USE_P": bool(used & {"a0", "a1", "a2"}),
             "USE_LOG_P": bool(used & {"a1", "a2"}),
             "USE_SQUARE": "a2" in used,
@@ -129,8 +132,8 @@ class TritonRows:
             )
 
 
-def launch_shape(vocabulary: int, itemsize: int, *, twice: bool = False) -> dict[str, int]:
-    """Columns that a program holds at a time, those of a lane, and its warps.
+def launch_shape(vocabulary: int, itemsize: int, *, twice: bool = False) -> dict[str, Any]:
+    """Columns that a program holds at a time, those of a lane, its warps, and that a product and a sum become one.
 
     Args:
         itemsize: bytes of an entry of the products.
@@ -139,4 +142,5 @@ def launch_shape(vocabulary: int, itemsize: int, *, twice: bool = False) -> dict
     entries = LOAD_BYTES // itemsize
     largest = 32 * entries * (TWICE_WARPS if twice else ONCE_WARPS)
     block = min(largest, max(32 * entries, 1 << (vocabulary - 1).bit_length()))
-    return {"BLOCK": block, "ENTRIES": entries, "num_warps": block // (32 * entries)}
+    warps = block // (32 * entries)
+    return {"BLOCK": block, "ENTRIES": entries, "num_warps": warps, "enable_fp_fusion": True}

@@ -60,6 +60,7 @@ def statistics_kernel(
         HAS_BIAS,
         HAS_CAP,
         HAS_SCALE,
+        "",
     )
     target_z = tl.sum(target_z, 0)
     tops = tl.full([BLOCK // ENTRIES], LOWEST, tl.float32)
@@ -82,6 +83,7 @@ def statistics_kernel(
             HAS_BIAS,
             HAS_CAP,
             HAS_SCALE,
+            "",
         )
         larger += tl.sum((z > target_z).to(tl.int32), 1)
         new_tops = tl.maximum(tops, tl.max(z, 1))
