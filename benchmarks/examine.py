@@ -131,9 +131,7 @@ def tune(device: torch.device, dtype: torch.dtype, shape: Shape, seconds: float)
     for objective in MAIN[1:]:
         ways, failed = {}, {}
         chunk = Chunk(inputs, objective)
-        for block, warps, hints in itertools.product(
-            *((TOY_BLOCKS, TOY_WARPS) if toy else (BLOCKS, WARPS)), (False, True)
-        ):
+        for block, warps, hints in itertools.product(*swept, (False, True)):
             call, name = chunk.call(block=block, warps=warps, hints=hints), f"{block}x{warps}{' hints' * hints}"
             try:
                 call()
