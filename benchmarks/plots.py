@@ -180,10 +180,11 @@ def _text(x: float, y: float, text: str, weight: str = "normal", anchor: str = "
 
 def markdown(found: Measurements) -> str:
     """Every table that the measurements fill."""
-    parts = [f"### {shape.replace('x', ' × ')}\n\n{timing_table(found, shape)}" for shape in found.shapes]
-    parts += [f"### Other calls\n\n{other_calls_table(found)}", f"### Accuracy\n\n{accuracy_table(found)}"]
-    parts += [f"### Training steps\n\n{training_table(found)}", f"### Not measured\n\n{failures(found)}"]
-    return "\n\n".join(parts) + "\n"
+    tables = {shape.replace("x", " × "): timing_table(found, shape) for shape in found.shapes}
+    tables |= {"Other calls": other_calls_table(found), "Accuracy": accuracy_table(found)}
+    tables |= {"Training steps": training_table(found), "Not measured": failures(found)}
+    filled = {title: text for title, text in tables.items() if text.count("\n") > 1}
+    return "\n\n".join(f"### {title}\n\n{text}" for title, text in filled.items()) + "\n"
 
 
 def main() -> None:
