@@ -246,6 +246,19 @@ def test_padding_token_defaults_to_end_of_sequence(model_folder: Path) -> None:
     assert tokenizer.pad_token == "</s>"
 
 
+def test_padding_that_was_never_embedded_makes_way(model_folder: Path, model: Any) -> None:
+    model.resize_token_embeddings(259)
+    model.save_pretrained(model_folder)
+    tokenizer = load_tokenizer(model_folder)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.save_pretrained(model_folder)
+    model, loaded = load_model(model_folder)
+    assert tokenizer.pad_token_id == 259
+    assert loaded.pad_token_id == loaded.eos_token_id
+    left = loaded(["a", "abc"], padding=True, return_token_type_ids=False, return_tensors="pt")
+    assert model(**left).logits.isfinite().all()
+
+
 def test_fingerprint_follows_the_weights(model_folder: Path) -> None:
     before = resolve_model(model_folder).fingerprint
     assert before == resolve_model(model_folder).fingerprint

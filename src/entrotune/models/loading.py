@@ -60,6 +60,7 @@ def load_model(
         if attached.base is None or attached.path is None:
             raise UserError(f"'{adapter}' is not an adapter: expected a folder with adapter_config.json")
         model, tokenizer = attach_adapter(model, tokenizer, attached.path, attached.name)
+    _pad_with_what_is_embedded(model, tokenizer)
     return model.to(torch_device).eval(), tokenizer
 
 
@@ -146,6 +147,13 @@ def _with_padding(tokenizer: Any, name: str) -> Any:
             raise UserError(f"the tokenizer of model '{name}' has no end-of-sequence token; set eos_token in it")
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def _pad_with_what_is_embedded(model: Any, tokenizer: Any) -> None:
+    """A padding token that was added and never embedded makes way for the end of sequence, as where there is none."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    if tokenizer.pad_token_id >= rows and tokenizer.eos_token_id is not None and tokenizer.eos_token_id < rows:
+        tokenizer.pad_token = tokenizer.eos_token
 
 
 def _has_tokenizer(folder: Path) -> bool:
