@@ -39,6 +39,19 @@ def test_words_are_whole_words_in_any_case_and_spacing() -> None:
     assert found.find("assé") is None  # é is part of the word
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["a b\u200bad word", "a \uff42ad word", "a ba\u00add word", "bad\u00a0word", "un cafe\u0301 noir", "un café noir"],
+)
+def test_disguised_words_are_found(text: str) -> None:
+    assert ContentFilter({"rude": ["bad word"], "drinks": ["cafe\u0301"]}).find(text) is not None
+    assert ContentFilter({"rude": ["/bad word/"], "drinks": ["/café/"]}).find(text) is not None
+
+
+def test_another_word_is_not_found_for_its_letters_without_accents() -> None:
+    assert ContentFilter({"drinks": ["cafe"]}).find("un cafe\u0301 noir") is None
+
+
 def test_patterns_between_slashes() -> None:
     found = ContentFilter({"numbers": [r"/\b\d{3}-\d{4}\b/"], "names": ["C++"]})
     assert found.find("call 555-1234 now") is not None

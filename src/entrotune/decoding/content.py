@@ -1,5 +1,6 @@
 """A filter of outputs: lists of words and patterns by category, and a classifier; it says what it found."""
 
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,8 @@ class ContentFilter:
 
     Args:
         categories: category → entries. An entry is words, found as whole words in any case and with any white space
-            between them; or a regular expression between slashes, `/\\d{3}-\\d{4}/`.
+            between them; or a regular expression between slashes, `/\\d{3}-\\d{4}/`. Both are looked for in the output
+            as it is and in its compatible form (Unicode NFKC) without invisible characters.
         classifier: asked where no entry was found.
         limits: label of the classifier → the probability from which an output is removed.
 
@@ -75,7 +77,8 @@ class ContentFilter:
         """
         for category, rule, pattern in self._patterns:
             try:
-                match = pattern.search(text, timeout=_REGEX_SECONDS)
+                matches = (pattern.search(form, timeout=_REGEX_SECONDS) for form in dict.fromkeys((text, _plain(text))))
+                match = next(filter(None, matches), None)
             except TimeoutError:
                 raise UserError(
                     f"the pattern {rule} of category {category} takes too long; write a simpler one"
@@ -129,7 +132,13 @@ def _pattern(category: str, entry: Any) -> regex.Pattern:
             return regex.compile(text[1:-1])
         except regex.error as error:
             raise UserError(f"category {category}: {text} is not a regular expression: {error}") from None
-    if not text:
+    words = _plain(text).split()
+    if not words:
         raise UserError(f"category {category} has an empty entry; it would remove everything")
-    inner = r"\s+".join(map(regex.escape, text.split()))
+    inner = r"\s+".join(map(regex.escape, words))
     return regex.compile(rf"(?<!\w){inner}(?!\w)", regex.IGNORECASE)
+
+
+def _plain(text: str) -> str:
+    """The compatible form of a text, without what shows nothing: zero-width spaces and joiners, soft hyphens."""
+    return unicodedata.normalize("NFKC", regex.sub(r"\p{Default_Ignorable_Code_Point}+", "", text))
