@@ -174,6 +174,13 @@ def test_prompt_longer_than_the_context(tokenizer: Any) -> None:
         hold_out(long, tokenizer, prompts=1, seed=0, max_new_tokens=10, context=256)
 
 
+def test_a_response_as_long_as_the_context(tokenizer: Any) -> None:
+    short = [Row(id="short", source="f.jsonl", line=3, prompt="x", response="y")]
+    with pytest.raises(UserError, match="max_new_tokens is 1000, but the model's context has 256 tokens"):
+        hold_out(short, tokenizer, prompts=1, seed=0, max_new_tokens=1000, context=256)
+    assert hold_out(short, tokenizer, prompts=0, seed=0, max_new_tokens=1000, context=256).examples
+
+
 def test_measure(model: Any, tokenizer: Any) -> None:
     held = hold_out(rows(), tokenizer, prompts=9, seed=0, max_new_tokens=4, context=256)
     settings = measure(

@@ -4,7 +4,7 @@ from entrotune.data.encode import encode_rows
 from entrotune.data.examples import EncodedSet, Example, TokenStatistics, describe_examples, to_dataset
 from entrotune.data.formats import FORMAT_NAMES
 from entrotune.data.load import load_rows
-from entrotune.data.prompts import Prompt, prompts_of
+from entrotune.data.prompts import Prompt, prompt_room, prompts_of
 from entrotune.data.rejects import Reject, write_rejects
 from entrotune.data.rows import Message, Row, RowSet, answers_of, fingerprint, merge_answers, prompt_key
 from entrotune.data.split import split_rows
@@ -29,6 +29,7 @@ __all__ = [
     "load_rows",
     "merge_answers",
     "prompt_key",
+    "prompt_room",
     "prompts_of",
     "source_files",
     "split_rows",

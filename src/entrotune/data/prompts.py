@@ -31,6 +31,17 @@ class Prompt:
     has_references: bool = False
 
 
+def prompt_room(context: int | None, max_new_tokens: int) -> int | None:
+    """Tokens that a prompt may have; None where the model sets no limit.
+
+    Raises:
+        UserError: the response alone would fill the context.
+    """
+    if context is not None and max_new_tokens >= context:
+        raise UserError(f"max_new_tokens is {max_new_tokens}, but the model's context has {context} tokens")
+    return None if context is None else context - max_new_tokens
+
+
 def prompts_of(
     rows: Sequence[Row],
     tokenizer: "PreTrainedTokenizerBase",
@@ -42,7 +53,7 @@ def prompts_of(
 
     Args:
         system: as in `encode_rows`; give both the same.
-        max_length: tokens a prompt may have: the model's context less what is to be generated.
+        max_length: tokens a prompt may have; see `prompt_room`.
 
     Raises:
         UserError: a row has no prompt, the chat template refuses it, or it is longer than `max_length`.

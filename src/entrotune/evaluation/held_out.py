@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from entrotune.data import Example, Prompt, Reject, Row, answers_of, encode_rows, merge_answers, prompt_key, prompts_of
+from entrotune.data import (
+    Example,
+    Prompt,
+    Reject,
+    Row,
+    answers_of,
+    encode_rows,
+    merge_answers,
+    prompt_key,
+    prompt_room,
+    prompts_of,
+)
 from entrotune.data.rows import prompt_messages
 from entrotune.errors import UserError
 from entrotune.measures import parse_checker, parse_meaning
@@ -63,7 +74,8 @@ def hold_out(
     encoded = encode_rows(scored, tokenizer, max_length=length, system=system, on_bad_row=on_bad_row)
     asked = [row for row in rows if prompt_messages(row)]
     chosen = _choose(merge_answers(asked, ignore_case=True), prompts, seed) if asked and prompts else []
-    found = prompts_of(chosen, tokenizer, system=system, max_length=length - max_new_tokens)
+    room = prompt_room(context, max_new_tokens) if chosen else None
+    found = prompts_of(chosen, tokenizer, system=system, max_length=room)
     if not encoded.examples and not found:
         encoded.check_usable()
     with_checkers = [_checked(prompt, row) for prompt, row in zip(found, chosen, strict=True)]

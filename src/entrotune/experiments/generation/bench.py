@@ -12,7 +12,7 @@ import numpy as np
 from rich.progress import Progress
 
 from entrotune import provenance
-from entrotune.data import Prompt, Row, fingerprint, prompts_of
+from entrotune.data import Prompt, Row, fingerprint, prompt_room, prompts_of
 from entrotune.decoding import Strategy, draw, stream
 from entrotune.evaluation.measure import sample_columns
 from entrotune.evaluation.records import Column, SettingRecord, describe_metrics, summarise
@@ -104,8 +104,7 @@ def bench(config: GenerateConfig, *, dry_run: bool, progress: Progress | None) -
     started = time.perf_counter()
     file = DrawnFile(folder, _settings(config, rows), overwrite=config.overwrite)
     model, tokenizer = load_model(config.model, dtype=config.dtype, device=config.device)
-    context = context_length(model)
-    room = None if context is None else context - config.max_new_tokens
+    room = prompt_room(context_length(model), config.max_new_tokens)
     prompts = prompts_of(rows, tokenizer, system=config.system, max_length=room)
     everything = _all_drawn(config, strategies, prompts, (model, tokenizer), file, progress)
     variants = [_variant(drawn, prompts, config) for drawn in everything]

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from transformers import TextStreamer
 
-from entrotune.data import Row, prompts_of
+from entrotune.data import Row, prompt_room, prompts_of
 from entrotune.data.render import with_system
 from entrotune.data.rows import prompt_messages
 from entrotune.decoding import Strategy, Stream, draw
@@ -79,10 +79,7 @@ class LocalWriter:
         self._model, self._tokenizer = model, tokenizer
         self._strategy, self._max_new_tokens, self._batch_size = strategy, max_new_tokens, batch_size
         self._system, self._on_text = system, on_text
-        context = context_length(model)
-        self._longest = None if context is None else context - max_new_tokens
-        if self._longest is not None and self._longest < 1:
-            raise UserError(f"max_new_tokens is {max_new_tokens}, but the model's context has {context} tokens")
+        self._longest = prompt_room(context_length(model), max_new_tokens)
 
     def answers(self, items: Sequence[Item]) -> Iterator[list[tuple[Item, Answer]]]:
         """Batches of like length, longest first, as a lack of memory shows there."""
