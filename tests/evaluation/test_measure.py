@@ -175,7 +175,7 @@ def test_prompt_longer_than_the_context(tokenizer: Any) -> None:
 
 
 def test_a_response_as_long_as_the_context(tokenizer: Any) -> None:
-    short = [Row(id="short", source="f.jsonl", line=3, prompt="x", response="y")]
+    short = [Row(id="short", source="f.jsonl", line=3, prompt="x", answers=("y",))]
     with pytest.raises(UserError, match="max_new_tokens is 1000, but the model's context has 256 tokens"):
         hold_out(short, tokenizer, prompts=1, seed=0, max_new_tokens=1000, context=256)
     assert hold_out(short, tokenizer, prompts=0, seed=0, max_new_tokens=1000, context=256).examples
