@@ -71,13 +71,13 @@ def plan(options: argparse.Namespace) -> list[list[Case]]:
 def _estimate(job: str, shape: Shape, options: argparse.Namespace) -> float:
     once = shape.flops(3) / FLOPS
     if job == "tests":
-        return 150.0
+        return 90.0
     if job == "tune":
-        return 60 + 12 * 10 * once
+        return 25 + 12 * 10 * once
     if job == "profile":
         return 10 + 20 * once
     if job == OURS[0]:
-        return 12 + 8 * once * 8 + options.seconds * 6
+        return 8 + 8 * once * 8 + options.seconds * 6
     if job == OURS[1]:
         return 8 + 12 * 8 * once + options.seconds * 5
     if job == OURS[2]:

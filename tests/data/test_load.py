@@ -2,12 +2,14 @@
 
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pyarrow as pa
 import pytest
+from huggingface_hub import constants
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
@@ -258,6 +260,22 @@ def test_a_source_that_does_not_exist(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
         load_rows(name)
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    with pytest.raises(UserError, match="is no file here, and as a data set it is not cached"):
+        load_rows("nobody/nothing")
+    assert "Retry" not in capfd.readouterr().err
+    assert not constants.HF_HUB_OFFLINE
+    assert not datasets.config.HF_HUB_OFFLINE
 
 
 def test_a_link_to_nothing_in_a_folder_is_not_passed_over(tmp_path: Path) -> None:

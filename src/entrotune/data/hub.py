@@ -1,9 +1,13 @@
 """Data sets of the Hugging Face hub, through the datasets library."""
 
+import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from entrotune.data.records import Record
 from entrotune.errors import UserError
+
+REACH_SECONDS = 5.0
 
 
 def hub_records(name: str, *, split: str, streaming: bool) -> Iterator[Record]:
@@ -20,7 +24,8 @@ def hub_records(name: str, *, split: str, streaming: bool) -> Iterator[Record]:
 
     path, _, configuration = name.partition(":")
     try:
-        rows = datasets.load_dataset(path, configuration or None, split=split, streaming=streaming)
+        with contextlib.nullcontext() if Path(path).exists() else _cached_where_unreachable():
+            rows = datasets.load_dataset(path, configuration or None, split=split, streaming=streaming)
         for number, content in enumerate(rows, start=1):
             yield Record(f"{name}[{split}]", number, content)
     except datasets.exceptions.DatasetNotFoundError:
@@ -34,3 +39,22 @@ def hub_records(name: str, *, split: str, streaming: bool) -> Iterator[Record]:
         ) from None
     except (ValueError, RuntimeError, OSError) as error:
         raise UserError(f"the data set {name!r}, split {split!r}, cannot be loaded: {error}") from None
+
+
+@contextlib.contextmanager
+def _cached_where_unreachable() -> Iterator[None]:
+    """Where the hub does not answer, look in the cache alone: its libraries would try again for half a minute first."""
+    import datasets
+    import httpx2
+    from huggingface_hub import constants, get_session
+
+    before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    if not constants.HF_HUB_OFFLINE:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=REACH_SECONDS)
+        except httpx2.HTTPError:
+            constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
