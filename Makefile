@@ -8,8 +8,10 @@ BIN := $(VENV)/bin
 # Processes that run tests, one a core: at most 4, as one that holds the embedded model takes 2 to 3 GiB.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
 PARALLEL := -n $(WORKERS) --dist worksteal
+# Where there is a GPU, commands would take it and bfloat16, and their tests compare with float32 on a CPU.
+ON_CPU := CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1
 
-.PHONY: help setup demo check test test-full bench bench-gpu docs pictures clean
+.PHONY: help setup demo check test test-full test-gpu bench bench-gpu docs pictures clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,10 +41,13 @@ check: $(VENV)/.installed-dev  ## lint, formatting, types, import directions, st
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 test: $(VENV)/.installed-dev  ## the tests (minutes); WORKERS=0 for one process
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not heavy"
+	$(ON_CPU) $(BIN)/python -m pytest $(PARALLEL) -m "not heavy"
 
 test-full: $(VENV)/.installed-dev  ## the tests, long ones included
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
+	$(ON_CPU) $(BIN)/python -m pytest $(PARALLEL)
+
+test-gpu: $(VENV)/.installed-dev  ## the tests of kernels and objectives on a GPU, with compiled kernels
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) tests/kernels tests/objectives
 
 bench: $(VENV)/.installed-dev  ## time the fused objective against plain PyTorch and TRL; prints JSON lines
 	$(BIN)/python benchmarks/cpu_objective.py
