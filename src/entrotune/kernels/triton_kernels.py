@@ -1,7 +1,7 @@
 """The row kernel: one program a row takes statistics, works out coefficients and writes the gradient.
 
-The row is read twice: from memory for the statistics and, mostly from the cache, for the gradient. With a mixture of a
-reference it is read once more in between. u = z − max z.
+The row is read twice, for the statistics from memory and for the gradient from the cache, as far as that still holds it.
+With a mixture of a reference it is read once more in between. u = z − max z.
 
 A lane holds ENTRIES neighbouring columns of a block, what a thread loads at once, and keeps sums over all its columns
 about a running maximum of its own. So nothing in the loop waits for other threads; lanes meet once, at its end.
@@ -10,90 +10,16 @@ about a running maximum of its own. So nothing in the loop waits for other threa
 import triton
 import triton.language as tl
 
-from entrotune.kernels.triton_math import LOG2_E, exp, tanh
-
-# Where maxima start and what −inf becomes: exp() of it is 0, its square is finite, and 0 times either is 0. A lane's
-# entries that stand before its first possible one count 1 each, until the maximum rises from here and wipes them out.
-LOWEST = tl.constexpr(-1e18)
-
-
-@triton.jit
-def load_logits(
-    products,
-    bias,
-    cols,
-    vocabulary,
-    width,
-    scale,
-    softcap,
-    inverse,
-    RAGGED: tl.constexpr,
-    HAS_BIAS: tl.constexpr,
-    HAS_CAP: tl.constexpr,
-    HAS_SCALE: tl.constexpr,
-    POLICY: tl.constexpr,
-):
-    """Logits of some columns, LOWEST beyond the vocabulary and for −inf, and what the soft cap bends them to in −1 … 1.
-
-    softcap(x) = cap·tanh(x / cap) of (products + bias)·scale, times `inverse`, the inverse temperature. Rows have room
-    for `width` columns, which is more than the vocabulary where that is RAGGED. POLICY says what the caches are told.
-    """
-    inside = cols < vocabulary
-    z = tl.load(products + cols, mask=cols < width, other=LOWEST, eviction_policy=POLICY).to(tl.float32)
-    if HAS_BIAS:
-        z += tl.load(bias + cols, mask=inside, other=0.0).to(tl.float32)
-    bent = z
-    if HAS_CAP:
-        bent = tanh(z * scale / softcap)
-        z = bent * softcap * inverse
-    elif HAS_SCALE:
-        z *= scale * inverse
-    # float16 has no LOWEST.
-    if RAGGED or HAS_BIAS or HAS_CAP or HAS_SCALE or products.dtype.element_ty == tl.float16:
-        z = tl.where(inside, tl.maximum(z, LOWEST), LOWEST)
-    return z, bent
-
-
-@triton.jit
-def columns(BLOCK: tl.constexpr, ENTRIES: tl.constexpr):
-    """[lanes, ENTRIES], from the start of a block."""
-    return tl.arange(0, BLOCK // ENTRIES)[:, None] * ENTRIES + tl.arange(0, ENTRIES)[None, :]
-
-
-@triton.jit
-def raised(rise, mass, first, second):
-    """Σ e, Σ e u and Σ e u² about a maximum that rose."""
-    keep = exp(-rise)
-    mass = keep * mass
-    first = keep * first
-    # By steps, as the square of a rise from LOWEST times a count is beyond float32.
-    second = keep * second - rise * (2 * first - rise * mass)
-    return mass, first - rise * mass, second
-
-
-@triton.jit
-def raised_tempered(rise, mass, first, weighted, weighted_first, inverse):
-    """The same of a tempered copy, and of its weighted sums, which are not about a maximum."""
-    keep = exp(-rise * inverse)
-    mass = keep * mass
-    return mass, keep * first - rise * mass, keep * weighted, keep * weighted_first
-
-
-@triton.jit
-def raised_pair(rise, other_rise, own, mass, forward, backward, powers, inverse, power):
-    """Σ r, Σ r (v − u), Σ P (u − v) and Σ r^a P^(1−a) about maxima that rose; `own` is Σ P before it did."""
-    keep = exp(-rise * inverse)
-    keep_r = exp(-other_rise * inverse)
-    mass = keep_r * mass
-    forward = keep_r * forward - (other_rise - rise) * mass
-    backward = keep * backward - (rise - other_rise) * (keep * own)
-    return mass, forward, backward, exp(-(power * other_rise + (1 - power) * rise) * inverse) * powers
-
-
-@triton.jit
-def log_mixture(log_p, log_r, weight):
-    """log (w r + (1 − w) P), finite."""
-    return tl.maximum(tl.log(weight * exp(log_r) + (1 - weight) * exp(log_p)), LOWEST)
+from entrotune.kernels.triton_lanes import (
+    LOWEST,
+    columns,
+    load_logits,
+    log_mixture,
+    raised,
+    raised_pair,
+    raised_tempered,
+)
+from entrotune.kernels.triton_math import LOG2_E, exp
 
 
 # How many rows there are, and where a chunk of them begins, must not compile it anew.

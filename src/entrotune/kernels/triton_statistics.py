@@ -12,7 +12,7 @@ from torch import Tensor
 
 from entrotune.kernels.plan import Head
 from entrotune.kernels.triton_backend import on_device, padded
-from entrotune.kernels.triton_kernels import LOWEST, columns, load_logits, raised
+from entrotune.kernels.triton_lanes import LOWEST, columns, load_logits, raised
 from entrotune.kernels.triton_math import exp
 from entrotune.kernels.triton_rows import launch_shape
 
