@@ -1,6 +1,6 @@
 """The row kernel: one program a row takes statistics, works out coefficients and writes the gradient.
 
-The row is read twice, for the statistics from memory and for the gradient from the cache, as far as that still holds it.
+The row is read twice, for the statistics from memory and for the gradient from the cache, as far as that still has it.
 With a mixture of a reference it is read once more in between. u = z − max z.
 
 A lane holds ENTRIES neighbouring columns of a block, what a thread loads at once, and keeps sums over all its columns
