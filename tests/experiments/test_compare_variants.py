@@ -231,6 +231,13 @@ def test_variants_that_make_no_sense(options: dict[str, Any], told: str) -> None
         CompareConfig(train=TrainConfig(data="x.jsonl"), **options)
 
 
+def test_an_objective_of_the_shared_recipe_is_a_variant_or_refused() -> None:
+    train = TrainConfig(data="x.jsonl", objective="dft")
+    with pytest.raises(UserError, match=r"train\.objective is 'dft', which is in no variant; name it in objectives"):
+        CompareConfig(train=train)
+    assert [plan.name for plan in CompareConfig(train=train, objectives=["dft"]).plans] == ["ce", "dft"]
+
+
 def test_measuring_after_epochs_needs_checkpoints_there() -> None:
     with pytest.raises(UserError, match="save_every of ce is 5; set it to epoch"):
         CompareConfig(train=TrainConfig(data="x.jsonl", save_every=5), measure_at="epoch")

@@ -27,7 +27,7 @@ class CompareConfig:
     distribution can be had by sampling alone, so an objective has to beat that.
 
     Args:
-        train: the recipe all variants share; its objective, seed and out are set for each.
+        train: the recipe all variants share; its objective (which must be a variant's), seed and out are set for each.
         objectives: each a variant; by default ce, ce - 0.1*entropy and gem(beta=0.7), or ce alone beside `variants`.
         variants: by name, what else is compared: {"decay": {"objective": "ce", "weight_decay": 0.1}} is trained with
             other fields, {"wise": {"interpolate": 0.5, "from": "ce"}} merged from the start and a tuned variant.

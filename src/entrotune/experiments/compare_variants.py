@@ -94,6 +94,8 @@ def read_plans(
     unused = set(coefficients or {}) - {name for plan in plans for name in Objective(plan.objective).names}
     if unused:
         raise UserError(f"coefficients names {sorted(unused)[0]!r}, which is in no objective of this comparison")
+    if train.objective not in {plan.objective for plan in plans}:
+        raise UserError(f"train.objective is {train.objective!r}, which is in no variant; name it in objectives")
     return plans
 
 
