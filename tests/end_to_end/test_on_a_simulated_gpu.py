@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from entrotune.objectives import equal_norm_weights, min_norm_weights
 from simulated_gpu import Simulated, simulated_gpu
 from tiny_files import write_model, write_rows
 
@@ -45,6 +46,12 @@ def test_it_learns_as_in_memory() -> None:
     with simulated_gpu():
         there = stepped("cuda")
     assert there == stepped("cpu")
+
+
+def test_weights_of_gradients_on_the_gpu_are_those_in_memory(gpu: None) -> None:
+    for weights in (min_norm_weights, equal_norm_weights):
+        gram = torch.tensor([[4.0, 1.0], [1.0, 1.0]])
+        assert weights(gram.to("cuda")) == weights(gram)
 
 
 def test_commands(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,10 @@ def compiled(objective: str, softcap: float | None, *, vocabulary: int = 128256)
         weights=by_row,
     )
     rows = TritonRows(plan, stream, stream if plan.objective.needs.reference else None, 128)
+    odd = {"vocabulary"} if vocabulary % 16 else set()
+    odd |= {"width", "row_stride", "grad_stride"} if TritonRows.width(vocabulary) % 16 else set()
     weights = "*fp32" if plan.objective.names else ("fp32",) * len(terms)
-    return built(row_kernel, rows.options, "bf16", weights=weights, ragged=vocabulary % 16 != 0)
+    return built(row_kernel, rows.options, "bf16", weights=weights, odd=odd)
 
 
 def statistics(softcap: float | None) -> Any:
@@ -62,8 +65,19 @@ def statistics(softcap: float | None) -> Any:
     return built(statistics_kernel, options, "fp32")
 
 
-def built(kernel: Any, options: dict[str, Any], precision: str, *, weights: Any = None, ragged: bool = False) -> Any:
-    """Machine code of a kernel for logits of a precision, and an objective whose weights are of these types."""
+def built(
+    kernel: Any,
+    options: dict[str, Any],
+    precision: str,
+    *,
+    weights: Any = None,
+    odd: Set[str] = frozenset(),
+) -> Any:
+    """Machine code of a kernel for logits of a precision, and an objective whose weights are of these types.
+
+    Args:
+        odd: numbers that are no multiples of 16.
+    """
     launch = {name: value for name, value in options.items() if name not in kernel.arg_names}
     options = {name: value for name, value in options.items() if name in kernel.arg_names}
     names = kernel.arg_names
@@ -73,7 +87,7 @@ def built(kernel: Any, options: dict[str, Any], precision: str, *, weights: Any 
     types |= {"weights": weights} if weights else {}
     types |= {"targets": "*i64", "stats": "*fp32"} | ({"above": "*i32"} if "above" in names else {})
     types |= dict.fromkeys(options, "constexpr")
-    whole = {name for name in names if types[name][0] in "*i"} - ({"vocabulary"} if ragged else set())
+    whole = {name for name in names if types[name][0] in "*i"} - odd
     aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if name in whole}
     source = ASTSource(kernel, types, {(names.index(name),): value for name, value in options.items()}, aligned)
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=launch)

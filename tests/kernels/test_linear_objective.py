@@ -115,6 +115,18 @@ def test_a_model_is_no_divergence_from_itself(fused: Way) -> None:
         )
 
 
+@pytest.mark.parametrize("backend", ["torch", *(["triton"] if DEVICE.type == "cuda" else [])])
+def test_what_the_sum_is_divided_by_is_not_rounded_to_half_precision(backend: str) -> None:
+    # 1/3001 is 0.17% off in bfloat16. Triton's interpreter cuts off where a GPU rounds, which is no less.
+    hidden, weight, _, targets = tensors(30, dtype=torch.bfloat16)
+
+    def length(num_items: int) -> float:
+        loss, _ = linear_objective(hidden, weight, targets, OBJECTIVE, num_items=num_items, backend=backend)
+        return float(torch.autograd.grad(loss, [hidden])[0].double().abs().sum())
+
+    assert 3001 * length(3001) == pytest.approx(length(1), rel=5e-4)
+
+
 class LargestTensor(TorchDispatchMode):
     """Remembers the largest tensor any operation made, in bytes."""
 
