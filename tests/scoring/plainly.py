@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
+# Nats: more than float32 is off by in a log-probability of these models, less than most neighbours are apart.
+ROUNDING = 5e-5
+
 
 def plain_scores(model: Any, ids: list[int], counted: list[int], followed: list[bool]) -> dict[str, Any]:
     """The statistics of one sequence.
@@ -44,3 +47,11 @@ def plain_scores(model: Any, ids: list[int], counted: list[int], followed: list[
         found |= {"nll_mean": nll.mean(), "nll_sum": nll.sum(), "perplexity": math.exp(nll.mean())}
         found |= {"top1": np.mean([r == 0 for r in rank]), "token_nll": nll, "token_rank": rank}
     return found
+
+
+def rank_bounds(model: Any, ids: list[int]) -> tuple[Any, Any]:
+    """The least and the greatest rank of each token but the first, as rounding may change neighbours about."""
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([ids])).logits[0, :-1].double()
+    above = logits - logits.gather(1, torch.tensor(ids[1:])[:, None])
+    return (above > ROUNDING).sum(-1).numpy(), (above > -ROUNDING).sum(-1).numpy() - 1

@@ -10,7 +10,7 @@ from entrotune.data import load_rows
 from entrotune.models import load_model
 from entrotune.scoring import read_scores
 from entrotune.scoring.score import score
-from scoring.plainly import plain_scores
+from scoring.plainly import plain_scores, rank_bounds
 
 ROWS, LENGTH = 6, 64
 # Nats, mean over tokens, of float32 against float64.
@@ -39,6 +39,7 @@ def test_equal_full_logits_in_float64(
     model, tokenizer = embedded
     model = model.double()
     errors: dict[str, list[float]] = {"token_entropy": [], "token_varentropy": [], "token_nll": []}
+    certain: list[bool] = []
     rows = load_rows(shared_data / "awesome_prompts", limit=ROWS).rows
     for row, given in zip(scored, rows, strict=True):
         ids = tokenizer(given.prompt, add_special_tokens=False)["input_ids"]
@@ -49,9 +50,13 @@ def test_equal_full_logits_in_float64(
         for name, found in errors.items():
             got = np.array([value for value in row[name] if value is not None])
             found.extend(np.abs(got - expected[name]))
-        assert [rank for rank in row["token_rank"] if rank is not None] == expected["token_rank"]
+        least, most = rank_bounds(model, ids)
+        ranks = np.array([rank for rank in row["token_rank"] if rank is not None])
+        assert np.all((least <= ranks) & (ranks <= most))
+        certain.extend(least == most)
         assert row["entropy_mean"] == pytest.approx(expected["entropy_mean"], abs=MEAN_ERROR)
     model.float()
+    assert np.mean(certain) > 0.9
     assert len(errors["token_entropy"]) > ROWS * LENGTH / 2
     for name, found in errors.items():
         assert np.mean(found) < MEAN_ERROR, name
