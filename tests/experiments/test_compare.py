@@ -198,6 +198,16 @@ def test_recipes_that_make_no_sense(changes: dict[str, Any], told: str) -> None:
         CompareConfig(train=TrainConfig(data="x.jsonl"), **changes)
 
 
+def test_a_diversity_that_the_rows_do_not_allow_is_refused_before_anything_is_written(
+    model: Path, rows: Path, tmp_path: Path
+) -> None:
+    config = small(model, rows, tmp_path / "out", diversity="ngram_coverage")
+    for dry_run in (True, False):
+        with pytest.raises(UserError, match="diversity is ngram_coverage, but no held-out row has two different refer"):
+            compare(config, dry_run=dry_run, progress=False)
+    assert not (tmp_path / "out").exists()
+
+
 def test_dry_run_counts_and_writes_nothing(model: Path, rows: Path, tmp_path: Path) -> None:
     config = small(model, rows, tmp_path / "out", seeds=[0, 1], prompts=100)
     plan = compare(config, dry_run=True)

@@ -213,13 +213,41 @@ def test_recipes_that_are_refused(
         small(model, rows, tmp_path / "out", **changes)
 
 
-def test_measures_that_the_rows_do_not_have_are_refused_before_training(
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"quality": "correct"}, "quality is correct, but no held-out row has a checker, or references; map a column"),
+        ({"quality": "pass@2"}, "quality is pass@2, but no held-out row has a checker, or references; map a column"),
+        ({"quality": "pass@4"}, "quality is pass@4, which needs 4 samples a prompt, and samples is 2"),
+        ({"quality": "pass@3"}, "quality is pass@3, but pass@k is measured for k = 2, 4, 8"),
+        ({"quality": "rouge_l"}, "quality is rouge_l, but no held-out row has references; map a column to them"),
+        ({"quality": "all_slots"}, r"quality is all_slots, but no held-out row has a meaning such as name\[X\]"),
+        ({"diversity": "ngram_coverage"}, "diversity is ngram_coverage, but no held-out row has two different ref"),
+        ({"diversity": "self_bleu", "samples": 1}, "diversity is self_bleu, which .* give samples of at least 2"),
+    ],
+)
+def test_measures_that_the_rows_do_not_allow_are_refused_before_anything_is_written(
+    model: Path, rows: Path, tmp_path: Path, changes: dict[str, Any], message: str, dry_run: bool
+) -> None:
+    with pytest.raises(UserError, match=message):
+        sweep(small(model, rows, tmp_path / "out", **changes), dry_run=dry_run, progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_without_prompts_are_refused_by_a_dry_run(model: Path, tmp_path: Path) -> None:
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("".join(json.dumps({"text": f"text number {i}"}) + "\n" for i in range(12)), encoding="utf-8")
+    with pytest.raises(UserError, match="has a prompt to sample from, so there is no diversity"):
+        sweep(small(model, texts, tmp_path / "out"), dry_run=True, progress=False)
+
+
+def test_measures_that_the_samples_are_too_short_for_are_refused_before_training(
     model: Path, rows: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(
-        UserError, match=r"quality is pass@2, which these rows cannot be measured by.* there are accuracy"
-    ):
-        sweep(small(model, rows, tmp_path / "out", quality="pass@2"), progress=False)
+    wanted = "diversity is distinct_4, which is defined for none of the samples .* raise max_new_tokens, or choose"
+    with pytest.raises(UserError, match=wanted):
+        sweep(small(model, rows, tmp_path / "out", diversity="distinct_4", max_new_tokens=1), progress=False)
     assert not list((tmp_path / "out").rglob("run.json"))
 
 

@@ -53,10 +53,10 @@ def sweep(
         _check_folder(folder, config)
     # All input is read before anything is written, replaced or trained.
     bench = Bench(config)
-    if dry_run:
-        return plan_sweep(config, bench)
     if not bench.held.prompts:
         raise UserError(f"no held-out row of {config.train.data} has a prompt to sample from, so there is no diversity")
+    if dry_run:
+        return plan_sweep(config, bench)
     with _alone(folder, config), showing(progress) as display:
         study = SweepStudy(folder / "sweep.db", config)
         _check_unchanged(study, bench)
