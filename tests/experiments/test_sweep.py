@@ -1,6 +1,7 @@
 """What a sweep writes, and that it goes on after a kill without running anything twice."""
 
 import json
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,18 @@ def test_a_sweep_goes_on_with_more_trials_and_runs_nothing_twice(
     assert "trial-1" in (out / "sweep.json").read_text()
     with FileLock(out / ".lock"), pytest.raises(UserError, match="another process works on"):
         sweep(small(model, rows, out, seeds=[0, 1], resume=True), progress=False)
+
+
+def test_a_sweep_that_was_moved_goes_on(swept: Swept, model: Path, rows: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(swept[0], tmp_path / "moved")
+    before = _kept(moved)
+    config = small(model, rows, moved, seeds=[0, 1], resume=True)
+    with pytest.raises(UserError, match=r"another recipe \(samples: 2 before, 3 now\); use it"):
+        sweep(config.replace(samples=3), progress=False)
+    again = sweep(config.replace(train=config.train.replace(out="elsewhere")), progress=False)
+    assert _kept(moved) == before
+    assert again["counts"] == swept[1]["counts"]
+    assert all(Path(run).is_relative_to(moved) for variant in again["variants"] for run in variant["runs"])
 
 
 def test_rejected_rows_are_told(model: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

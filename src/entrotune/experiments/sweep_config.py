@@ -14,8 +14,8 @@ from entrotune.training.config import TrainConfig, check_seed
 Method = Literal["grid", "random", "optuna"]
 BASELINE = "ce"
 DEFAULT_TRIALS = 20
-# How a sweep is started or how long it goes on, not what its trials are: they may change on resume.
-NOT_PART_OF_THE_SWEEP = ("title", "trials", "jobs", "resume", "overwrite")
+# Where a sweep is, how it is started or how long it goes on, not what its trials are: they may change on resume.
+NOT_PART_OF_THE_SWEEP = ("out", "title", "trials", "jobs", "resume", "overwrite")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args, get_type_hints
 from entrotune.errors import UserError
 
 DEFAULT_LEARNING_RATE = {"lora": 2e-4, "full": 2e-5}
-# Fields that say how a run is watched or started, not what it computes: they may change on resume.
-NOT_PART_OF_THE_RUN = ("resume", "overwrite", "report_to", "keep_checkpoints")
+# Fields that say where a run is, how it is watched or started, not what it computes: they may change on resume.
+NOT_PART_OF_THE_RUN = ("out", "resume", "overwrite", "report_to", "keep_checkpoints")
 
 
 @dataclass(frozen=True, kw_only=True)
