@@ -1,5 +1,6 @@
 """What a sweep writes, and that it goes on after a kill without running anything twice."""
 
+import io
 import json
 import shutil
 import signal
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from rich.console import Console
+from rich.progress import Progress
 
 import forked
 from commands import command_here
@@ -100,6 +103,13 @@ def test_a_sweep_that_was_moved_goes_on(swept: Swept, model: Path, rows: Path, t
     assert _kept(moved) == before
     assert again["counts"] == swept[1]["counts"]
     assert all(Path(run).is_relative_to(moved) for variant in again["variants"] for run in variant["runs"])
+
+
+def test_no_row_of_a_trial_that_failed_stays_on_the_screen(model: Path, rows: Path, tmp_path: Path) -> None:
+    display = Progress(console=Console(file=io.StringIO()))
+    record = sweep(small(model, rows, tmp_path / "out", search={"alpha": [1.5]}, temperatures=[1.0]), progress=display)
+    assert record["counts"]["failed"] == 1
+    assert [task.description for task in display.tasks] == ["settings"]
 
 
 def test_rejected_rows_are_told(model: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
