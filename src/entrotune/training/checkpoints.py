@@ -28,6 +28,9 @@ class RunTrainer(EntropicTrainer):
         self.keep_best = keep_best
         super().__init__(*args, **kwargs)
 
+    def _check_head(self, model: Any) -> None:
+        """Nothing: the run checks its model before it touches the folder."""
+
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: the run writes its own card."""
 

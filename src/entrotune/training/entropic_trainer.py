@@ -120,7 +120,7 @@ class EntropicTrainer(SFTTrainer):
         # `Trainer` counts the supervised tokens of an accumulation window only for models that say they take the count.
         self.model_accepts_loss_kwargs = True
         model: Any = inner_model(self.model)
-        check_whole_head(model, self.accelerator)
+        self._check_head(model)
         add_objective_head(model, backend=backend, chunk_bytes=chunk_bytes)
         vocabulary = find_head(model).weight.shape[0] or model.config.get_text_config().vocab_size  # 0 under ZeRO-3
         self._reference = self._prepared_reference(reference)
@@ -138,6 +138,10 @@ class EntropicTrainer(SFTTrainer):
     def objective(self) -> Objective:  # type: ignore[override]  # `Trainer` keeps a number there in a search
         """What is minimised; another one needs another trainer."""
         return self._objective
+
+    def _check_head(self, model: Any) -> None:
+        """Refuse a model whose logits are not those of its head."""
+        check_whole_head(model, self.accelerator)
 
     def _prepared_reference(self, given: Any | None) -> ReferenceModel | None:
         needed = self._objective.needs.reference
