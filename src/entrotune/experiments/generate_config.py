@@ -46,7 +46,7 @@ class GenerateConfig:
         content_filter: a YAML file of word lists and patterns by category, and of a classifier.
         endpoint: the address of an OpenAI-compatible server to ask instead of loading the model.
         concurrency: requests to the server at once.
-        timeout: seconds a request may take.
+        timeout: seconds a request may take in all.
         retries: of a request that failed by connection, time or a busy server.
         bench: compare strategies on the prompts (or on built-in ones); `out` is then a folder.
         strategies: to compare with `bench`; one of each kind by default.
