@@ -183,8 +183,8 @@ def test_objectives_are_named_once_with_ce_first() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"seeds": []}, "seeds must be one or more different numbers"),
-        ({"seeds": [1, 1]}, "seeds must be one or more different numbers"),
+        ({"seeds": []}, "seeds must be one or more different whole numbers"),
+        ({"seeds": [1, 1]}, "seeds must be one or more different whole numbers"),
         ({"temperatures": [0.0]}, "temperatures must be numbers above 0"),
         ({"temperatures": [float("nan")]}, "temperatures must be numbers above 0"),
         ({"samples": 0}, "samples must be at least 1"),

@@ -225,7 +225,7 @@ def test_trials_at_the_same_time_are_those_of_one_after_the_other(model: Path, r
         ({"jobs": 0}, "jobs must be at least 1"),
         ({"sampling_seed": -1}, "sampling_seed must be a whole number from 0"),
         ({"temperatures": [0.0]}, "numbers above 0"),
-        ({"seeds": []}, "one or more different numbers"),
+        ({"seeds": []}, "seeds must be one or more different whole numbers"),
         ({"resume": True, "overwrite": True}, "contradict"),
     ],
 )
