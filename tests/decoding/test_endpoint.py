@@ -45,6 +45,13 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
             if status == 0:  # hangs until the test is over
                 state.hold.wait(20)
                 return
+            if status < 0:  # a byte every now and then: of the headers, or of the body
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n" + (b"Content-Length: 9999\r\n\r\n" if status == -1 else b"X: "))
+                while not state.hold.wait(0.02):
+                    try:
+                        self.wfile.write(b" ")
+                    except OSError:
+                        return
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
@@ -95,6 +102,35 @@ def test_failures_that_may_pass_are_tried_again(served: Served) -> None:
 
 def test_a_server_that_hangs_is_given_up(served: Served) -> None:
     assert ask(served, (0, None), GOOD, timeout=0.3).tries == 2
+
+
+@pytest.mark.parametrize("trickled", [-1, -2])
+def test_a_server_that_trickles_is_given_up(served: Served, trickled: int) -> None:
+    assert ask(served, (trickled, None), GOOD, timeout=0.5).tries == 2
+    with pytest.raises(UserError, match=r"no whole answer within 0\.5 s, in 1 tries"):
+        ask(served, (trickled, None), timeout=0.5, retries=0)
+
+
+def test_a_stop_ends_what_is_under_way(served: Served) -> None:
+    served.answers = [(0, None)]
+    endpoint = Endpoint(served.url, "m", strategy=Strategy.of("sample"), timeout=600)
+    told = []
+
+    def complete() -> None:
+        with pytest.raises(UserError, match="stopped") as caught:
+            endpoint.complete(HI, max_tokens=7, seed=3)
+        told.append(str(caught.value))
+
+    thread = threading.Thread(target=complete)
+    thread.start()
+    while not served.asked:
+        thread.join(0.01)
+    with endpoint:
+        pass
+    thread.join(60)
+    assert told
+    with pytest.raises(UserError, match="stopped"):
+        endpoint.complete(HI, max_tokens=7, seed=3)
 
 
 def test_tries_end(served: Served) -> None:

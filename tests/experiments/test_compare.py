@@ -183,8 +183,8 @@ def test_objectives_are_named_once_with_ce_first() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"seeds": []}, "seeds must be one or more different numbers"),
-        ({"seeds": [1, 1]}, "seeds must be one or more different numbers"),
+        ({"seeds": []}, "seeds must be one or more different whole numbers"),
+        ({"seeds": [1, 1]}, "seeds must be one or more different whole numbers"),
         ({"temperatures": [0.0]}, "temperatures must be numbers above 0"),
         ({"temperatures": [float("nan")]}, "temperatures must be numbers above 0"),
         ({"samples": 0}, "samples must be at least 1"),
@@ -196,6 +196,16 @@ def test_objectives_are_named_once_with_ce_first() -> None:
 def test_recipes_that_make_no_sense(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(UserError, match=told):
         CompareConfig(train=TrainConfig(data="x.jsonl"), **changes)
+
+
+def test_a_diversity_that_the_rows_do_not_allow_is_refused_before_anything_is_written(
+    model: Path, rows: Path, tmp_path: Path
+) -> None:
+    config = small(model, rows, tmp_path / "out", diversity="ngram_coverage")
+    for dry_run in (True, False):
+        with pytest.raises(UserError, match="diversity is ngram_coverage, but no held-out row has two different refer"):
+            compare(config, dry_run=dry_run, progress=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_dry_run_counts_and_writes_nothing(model: Path, rows: Path, tmp_path: Path) -> None:

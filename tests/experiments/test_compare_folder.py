@@ -1,6 +1,7 @@
 """The folder of a comparison: stopped and gone on with, refused, replaced."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -66,6 +67,19 @@ def test_a_finished_comparison_is_refused_or_gone_on_with(model: Path, rows: Pat
         compare(config.replace(samples=5, resume=True), progress=False)
     again = compare(config.replace(resume=True), progress=False)
     assert _numbers(again) == _numbers(record)
+
+
+def test_a_comparison_that_was_moved_goes_on(model: Path, rows: Path, compared: Compared, tmp_path: Path) -> None:
+    out, record = compared
+    moved = shutil.copytree(out, tmp_path / "moved")
+    written = {path: path.stat().st_mtime_ns for path in moved.rglob("*.safetensors")}
+    config = small(model, rows, moved, seeds=[0, 1], resume=True)
+    with pytest.raises(UserError, match=r"another recipe \(see train.epochs\)"):
+        compare(config.replace(train=config.train.replace(epochs=3, out="elsewhere")), progress=False)
+    again = compare(config, progress=False)
+    assert _numbers(again) == _numbers(record)
+    assert {path: path.stat().st_mtime_ns for path in moved.rglob("*.safetensors")} == written
+    assert all(Path(run).is_relative_to(moved) for variant in again["variants"] for run in variant["runs"])
 
 
 def test_overwrite_replaces_a_comparison_and_nothing_else(model: Path, rows: Path, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Runs of a comparison that cannot be trained, or could not go on: what is kept, what is told, what is refused."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 import yaml
 from rich.console import Console
+from rich.progress import Progress
 
 from entrotune import compare
 from entrotune.errors import UserError
@@ -21,7 +23,11 @@ WILD = {
 
 def test_a_variant_that_diverges_is_told_and_the_others_are_measured(model: Path, rows: Path, tmp_path: Path) -> None:
     config = small(model, rows, tmp_path / "out", objectives=None, variants=WILD, temperatures=[1.0], seeds=[0, 1])
-    record = compare(config, progress=False)
+    display = Progress(console=Console(file=io.StringIO()))
+    record = compare(config, progress=display)
+    # No row of the run that diverged stays, and what it left undone is not waited for.
+    rows_left = [(task.description, task.completed, task.total) for task in display.tasks]
+    assert rows_left == [("training", 6, 6), ("measuring", 5, 5)]
     assert [variant["name"] for variant in record["variants"]] == ["base", "ce", "decay"]
     assert [(one["name"], one["seed"]) for one in record["failed"]] == [("wild", 0), ("half wild", 0)]
     assert record["failed"][0]["reason"].startswith("the run diverged")

@@ -82,7 +82,8 @@ def test_a_run_that_was_killed_goes_on_to_the_same_end(base: Path, tmp_path: Pat
     sets = str(sets_in(tmp_path / "sets"))
     whole = recipe(base, tmp_path / "whole", targets=[sets], method=method, keep_checkpoints=9, mixture={"pets": 2.5})
     first = diffuse(whole, progress=False)
-    # As after a kill in pass 4: the checkpoint of pass 2 is the last, and the metrics go beyond it.
+    # As after a kill in pass 4, in a folder that was moved since: the checkpoint of pass 2 is the last, and the metrics
+    # go beyond it.
     cut = tmp_path / "cut"
     shutil.copytree(tmp_path / "whole", cut)
     for path in (cut / "checkpoints").glob("step-*"):
@@ -91,7 +92,6 @@ def test_a_run_that_was_killed_goes_on_to_the_same_end(base: Path, tmp_path: Pat
     shutil.rmtree(cut / "model")
     (cut / "evaluation.json").unlink()
     (cut / "run.json").write_text(json.dumps(json.loads((cut / "run.json").read_text()) | {"status": "running"}))
-    (cut / "recipe.yaml").write_text(yaml.safe_dump(whole.replace(out=str(cut)).to_dict()))
     second = diffuse(whole.replace(out=str(cut), resume=True), progress=False)
     assert second["after"] == first["after"]
     assert second["before"] == first["before"]
@@ -164,7 +164,11 @@ def test_studies_over_groups(base: Path, tmp_path: Path, kind: str, capsys: pyte
     assert trained == {group: [other[group] if kind == "leave_one_out" else group] for group in other}
     for name in ("pets/evaluation.json", "tools/report.html", "evaluation.json", "report.html"):
         assert (tmp_path / "study" / name).exists()
-    assert diffuse(config.replace(resume=True), progress=False)["after"] == record["after"]
+    moved = config.replace(out=str((tmp_path / "study").rename(tmp_path / "moved")), resume=True)
+    with pytest.raises(UserError, match=r"another study \(see passes\)"):
+        diffuse(moved.replace(passes=3), progress=False)
+    assert diffuse(moved, progress=False)["after"] == record["after"]
+    (tmp_path / "moved").rename(tmp_path / "study")
     ended = command_here(capsys, "report", str(tmp_path / "study"), "--out", str(tmp_path / "again.html"))
     assert ended.code == 0
     assert "pets" in (tmp_path / "again.html").read_text(encoding="utf-8")

@@ -1,6 +1,8 @@
 """What a sweep writes, and that it goes on after a kill without running anything twice."""
 
+import io
 import json
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +10,8 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from rich.console import Console
+from rich.progress import Progress
 
 import forked
 from commands import command_here
@@ -87,6 +91,25 @@ def test_a_sweep_goes_on_with_more_trials_and_runs_nothing_twice(
     assert "trial-1" in (out / "sweep.json").read_text()
     with FileLock(out / ".lock"), pytest.raises(UserError, match="another process works on"):
         sweep(small(model, rows, out, seeds=[0, 1], resume=True), progress=False)
+
+
+def test_a_sweep_that_was_moved_goes_on(swept: Swept, model: Path, rows: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(swept[0], tmp_path / "moved")
+    before = _kept(moved)
+    config = small(model, rows, moved, seeds=[0, 1], resume=True)
+    with pytest.raises(UserError, match=r"another recipe \(samples: 2 before, 3 now\); use it"):
+        sweep(config.replace(samples=3), progress=False)
+    again = sweep(config.replace(train=config.train.replace(out="elsewhere")), progress=False)
+    assert _kept(moved) == before
+    assert again["counts"] == swept[1]["counts"]
+    assert all(Path(run).is_relative_to(moved) for variant in again["variants"] for run in variant["runs"])
+
+
+def test_no_row_of_a_trial_that_failed_stays_on_the_screen(model: Path, rows: Path, tmp_path: Path) -> None:
+    display = Progress(console=Console(file=io.StringIO()))
+    record = sweep(small(model, rows, tmp_path / "out", search={"alpha": [1.5]}, temperatures=[1.0]), progress=display)
+    assert record["counts"]["failed"] == 1
+    assert [task.description for task in display.tasks] == ["settings"]
 
 
 def test_rejected_rows_are_told(model: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,7 +225,7 @@ def test_trials_at_the_same_time_are_those_of_one_after_the_other(model: Path, r
         ({"jobs": 0}, "jobs must be at least 1"),
         ({"sampling_seed": -1}, "sampling_seed must be a whole number from 0"),
         ({"temperatures": [0.0]}, "numbers above 0"),
-        ({"seeds": []}, "one or more different numbers"),
+        ({"seeds": []}, "seeds must be one or more different whole numbers"),
         ({"resume": True, "overwrite": True}, "contradict"),
     ],
 )
@@ -213,13 +236,41 @@ def test_recipes_that_are_refused(
         small(model, rows, tmp_path / "out", **changes)
 
 
-def test_measures_that_the_rows_do_not_have_are_refused_before_training(
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"quality": "correct"}, "quality is correct, but no held-out row has a checker, or references; map a column"),
+        ({"quality": "pass@2"}, "quality is pass@2, but no held-out row has a checker, or references; map a column"),
+        ({"quality": "pass@4"}, "quality is pass@4, which needs 4 samples a prompt, and samples is 2"),
+        ({"quality": "pass@3"}, "quality is pass@3, but pass@k is measured for k = 2, 4, 8"),
+        ({"quality": "rouge_l"}, "quality is rouge_l, but no held-out row has references; map a column to them"),
+        ({"quality": "all_slots"}, r"quality is all_slots, but no held-out row has a meaning such as name\[X\]"),
+        ({"diversity": "ngram_coverage"}, "diversity is ngram_coverage, but no held-out row has two different ref"),
+        ({"diversity": "self_bleu", "samples": 1}, "diversity is self_bleu, which .* give samples of at least 2"),
+    ],
+)
+def test_measures_that_the_rows_do_not_allow_are_refused_before_anything_is_written(
+    model: Path, rows: Path, tmp_path: Path, changes: dict[str, Any], message: str, dry_run: bool
+) -> None:
+    with pytest.raises(UserError, match=message):
+        sweep(small(model, rows, tmp_path / "out", **changes), dry_run=dry_run, progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_without_prompts_are_refused_by_a_dry_run(model: Path, tmp_path: Path) -> None:
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("".join(json.dumps({"text": f"text number {i}"}) + "\n" for i in range(12)), encoding="utf-8")
+    with pytest.raises(UserError, match="has a prompt to sample from, so there is no diversity"):
+        sweep(small(model, texts, tmp_path / "out"), dry_run=True, progress=False)
+
+
+def test_measures_that_the_samples_are_too_short_for_are_refused_before_training(
     model: Path, rows: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(
-        UserError, match=r"quality is pass@2, which these rows cannot be measured by.* there are accuracy"
-    ):
-        sweep(small(model, rows, tmp_path / "out", quality="pass@2"), progress=False)
+    wanted = "diversity is distinct_4, which is defined for none of the samples .* raise max_new_tokens, or choose"
+    with pytest.raises(UserError, match=wanted):
+        sweep(small(model, rows, tmp_path / "out", diversity="distinct_4", max_new_tokens=1), progress=False)
     assert not list((tmp_path / "out").rglob("run.json"))
 
 

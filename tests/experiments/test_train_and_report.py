@@ -91,7 +91,7 @@ def test_report_of_nothing(tmp_path: Path) -> None:
     ("options", "told"),
     [
         ({"temperatures": [1.0, 1.0]}, "temperatures must be different numbers"),
-        ({"seed": -1}, r"seed must be a whole number from 0 to 2\*\*32 - 1, got -1"),
+        ({"seed": -1}, r"seed must be a whole number from 0 to 2\*\*32 - 1, not -1"),
     ],
 )
 def test_evaluations_that_make_no_sense(options: dict[str, Any], told: str) -> None:

@@ -1,6 +1,7 @@
 """The report of an analysis: structure, what it says, and that a tiny effect is called tiny."""
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import plotly.graph_objects as go
 import pytest
 
 from entrotune.errors import UserError
-from entrotune.reports import analysis_findings, analysis_table, read_record, write_analysis_report
+from entrotune.reports import analysis_findings, analysis_table, read_record, write_analysis_report, write_report
 from entrotune.reports.analysis_wording import analysis_sentences, effect_size
 from entrotune.reports.samples import visible
 from entrotune.scoring.analysis.correctness import PREDICTORS, predict_correctness
@@ -96,6 +97,23 @@ def test_page_is_whole(name: str, request: pytest.FixtureRequest, tmp_path: Path
     places = [attributes["data-figure"] for _, attributes in page.tags if "data-figure" in attributes]
     assert sorted(places) == sorted(page.figures)
     assert "nan" not in page.words.lower().split()
+
+
+def test_an_analysis_of_an_earlier_version_has_its_p_values_corrected(
+    correctness: dict[str, Any], tmp_path: Path
+) -> None:
+    old = copy.deepcopy(correctness)
+    for test in (*old["regimes"], *old["nested"], *old["confounds"]["adjusted"]):
+        test.pop("p_holm", None)
+    path = tmp_path / "analysis.json"
+    path.write_text(json.dumps(old), encoding="utf-8")
+    assert read_record(path) == json.loads(json.dumps(correctness))
+    write_report(path)
+    assert (tmp_path / "report.html").exists()
+    del old["regimes"][0]["p"]
+    path.write_text(json.dumps(old), encoding="utf-8")
+    with pytest.raises(UserError, match="is an analysis without 'p', as an earlier version wrote them; make it again"):
+        write_report(path)
 
 
 def test_models_page_says_what_was_found(models: dict[str, Any], tmp_path: Path) -> None:

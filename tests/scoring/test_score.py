@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tokenizers import normalizers
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from entrotune.scoring import read_scores
 from entrotune.scoring.score import score
 from scoring.plainly import plain_scores
+from tiny import byte_tokenizer
 
 # float32 logits: errors of about 1e-6 a token; sums of up to a hundred tokens.
 TOLERANCE = 1e-4
@@ -92,6 +94,38 @@ def test_response_equals_a_plain_computation(
         assert row["bytes"] == row["nll_bytes"] == len(answer)
     assert record["counts"] | {"read": 2, "scored": 3, "rejected": 0} == record["counts"]
     assert len({row["text_hash"] for row in found}) == 3
+
+
+def test_bytes_of_a_response_are_those_of_its_own_text(sharp_model: Any, tmp_path: Path) -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace("é", "e")
+    folder = tmp_path / "model"
+    sharp_model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+    def scored(name: str, rows: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
+        data = tmp_path / f"{name}.jsonl"
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        score(str(data), model=str(folder), out=tmp_path / name, mode="response", **options)
+        return {row["id"]: row for row in read_scores(tmp_path / name).table.to_pylist()}
+
+    answers = {"accent": "café", "special": "a</s>b", "emoji": "💡💡"}
+    rows: list[dict[str, Any]] = [{"id": name, "prompt": "hi", "answers": [text]} for name, text in answers.items()]
+    found = scored("answers", rows)
+    for name, text in answers.items():
+        assert found[name]["bytes"] == found[name]["nll_bytes"] == len(text.encode()), name
+    bits = found["accent"]["nll_sum"] / math.log(2) / len("café".encode())
+    assert found["accent"]["bits_per_byte"] == pytest.approx(bits, rel=1e-5)
+    turns = [("user", "ça va?"), ("assistant", "été"), ("user", "et toi?"), ("assistant", "né")]
+    chat = [{"id": "chat", "messages": [{"role": role, "content": text} for role, text in turns]}]
+    assert scored("chat", chat)["chat"]["bytes"] == len("éténé".encode())
+    # Tokens are decoded; nothing predicts the first.
+    assert scored("tokens", [{"id": "t", "input_ids": tokenizer("héllo")["input_ids"]}])["t"]["bytes"] == len("ello")
+    # Cut within the second light bulb: what is left of it is decoded as U+FFFD.
+    head = len(tokenizer("<s>user:hi</s><s>assistant:", add_special_tokens=False)["input_ids"])
+    cut = scored("cut", rows, max_length=head + 6)
+    assert cut["emoji"]["bytes"] == len("💡\ufffd".encode())
+    assert cut["accent"]["bytes"] == len("café".encode())
 
 
 @pytest.mark.parametrize("changes", [{"batch_tokens": 1}, {"batch_tokens": 10_000}, {"part_rows": 1}, {"part_rows": 5}])

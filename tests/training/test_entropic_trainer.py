@@ -94,6 +94,22 @@ def test_tokens_are_counted_on_after_a_stop(tmp_path: Path) -> None:
     assert len(set(train_log(whole, "num_tokens"))) == 4
 
 
+def test_a_stop_between_two_logs_loses_nothing_that_was_measured(tmp_path: Path) -> None:
+    options = {"save_strategy": "steps", "save_steps": 1, "logging_steps": 3, "max_steps": 4}
+    whole = fit(EntropicTrainer, tmp_path, **options)
+    resumed = EntropicTrainer(
+        model=tiny_llama(),
+        args=arguments(tmp_path, **options),
+        train_dataset=Dataset.from_list(ROWS),
+        processing_class=byte_tokenizer(),
+    )
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    assert whole.state.log_history[0]["step"] == 3
+    for key in ("num_tokens", "supervised_tokens", "nll", "entropy", "loss"):
+        assert train_log(resumed, key) == train_log(whole, key), key
+    assert resumed._total_train_tokens == whole._total_train_tokens
+
+
 def test_a_loss_that_is_none_is_told(tmp_path: Path) -> None:
     trainer = made(tmp_path, max_steps=2)
     with torch.no_grad():

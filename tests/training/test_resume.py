@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
+from entrotune.errors import UserError
 from entrotune.training import TrainConfig, run_training
 from stopped_runs import leftovers, metrics, run_stopped, weights
 
@@ -68,6 +70,21 @@ def test_killed_right_after_each_checkpoint(recipe: Recipe, tmp_path: Path, chan
     assert run_stopped(stopped, "kill after training", 0, tmp_path)[0] == -signal.SIGKILL
     run_training(stopped)
     assert_same_run(whole, stopped)
+
+
+def test_a_folder_that_was_moved_goes_on_under_its_new_name(recipe: Recipe, tmp_path: Path) -> None:
+    whole, stopped = recipe("whole", **UNEVEN), recipe("stopped", **UNEVEN)
+    run_training(whole)
+    assert run_stopped(stopped, "kill", 5, tmp_path)[0] == -signal.SIGKILL
+    moved = stopped.replace(out=str(tmp_path / "elsewhere" / "moved"), resume=True)
+    Path(moved.out).parent.mkdir()
+    Path(stopped.out).rename(moved.out)
+    with pytest.raises(UserError, match=r"holds another run \(seed: 0 in the run, 1 now\); use its recipe"):
+        run_training(moved.replace(seed=1))
+    run_training(moved)
+    assert_same_run(whole, moved)
+    assert not Path(stopped.out).exists()
+    assert yaml.safe_load((Path(moved.out) / "recipe.yaml").read_text(encoding="utf-8"))["out"] == moved.out
 
 
 def test_killed_while_the_model_is_saved(recipe: Recipe, tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from transformers import TrainerCallback, trainer
 import entrotune
 from entrotune.data import load_rows
 from entrotune.errors import UserError
+from entrotune.models import check_head
 from entrotune.training import TrainConfig, read_rows, run_training
 from stopped_runs import leftovers, metrics, weights
+from tiny import byte_tokenizer, tiny_llama
 
 Recipe = Callable[..., TrainConfig]
 
@@ -249,6 +251,28 @@ def test_bad_input_leaves_nothing(recipe: Recipe, changes: dict[str, Any], says:
     with pytest.raises(UserError, match=says):
         run_training(config.replace(overwrite=True))
     assert {path: path.read_bytes() for path in Path(good.out).rglob("*") if path.is_file()} == before
+
+
+def test_the_head_is_checked_once_before_the_folder_is_touched(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = []
+
+    def counted(model: Any) -> None:
+        checked.append((tmp_path / "run").exists())
+        check_head(model)
+
+    for place in ("run", "checks"):
+        monkeypatch.setattr(f"entrotune.training.{place}.check_head", counted)
+    run_training(recipe(max_steps=1))
+    assert checked == [False]
+    # Llama's own forward knows no such scale.
+    tiny_llama(logit_scale=2.0).save_pretrained(tmp_path / "scaled")
+    byte_tokenizer(template=None).save_pretrained(tmp_path / "scaled")
+    config = recipe("scaled-run", model=str(tmp_path / "scaled"))
+    with pytest.raises(UserError, match="the output head of LlamaForCausalLM is not understood"):
+        run_training(config)
+    assert not Path(config.out).exists()
 
 
 def test_a_run_that_diverges_says_so(recipe: Recipe) -> None:

@@ -132,7 +132,7 @@ class _Encoder:
     def _plain(self, text: str) -> Rendered:
         if self.supervise not in ("auto", "all"):
             raise RowError(f"no supervised token: plain text has no answer; supervise={self.supervise} asks for one")
-        return Rendered(text, ((0, len(text)),), from_template=False, needs_eos=True)
+        return Rendered(text, ((0, len(text)),), text, from_template=False, needs_eos=True)
 
     def _pretokenised(self, row: Row) -> Example:
         assert row.input_ids is not None
@@ -154,7 +154,8 @@ class _Encoder:
             ids.append(eos)
             labels.append(eos)
         answer_of = draft.row.id if draft.row.id != draft.id else None
-        return Example(draft.id, tuple(ids), (IGNORED, *labels[1:]), answer_of)
+        learnt_bytes = len(rendered.learnt.encode()) if labels[0] == IGNORED else None
+        return Example(draft.id, tuple(ids), (IGNORED, *labels[1:]), answer_of, learnt_bytes)
 
     def _fitted(self, example: Example) -> Example:
         """Check the length and that something is left to learn; cut where that was asked for."""
@@ -163,7 +164,7 @@ class _Encoder:
             if not self.truncate:
                 raise RowError(f"longer than the limit: {length} tokens > {self.max_length}")
             ids, labels = example.input_ids[: self.max_length], example.labels[: self.max_length]
-            example = replace(example, input_ids=ids, labels=labels)
+            example = replace(example, input_ids=ids, labels=labels, learnt_bytes=None)
         if not example.supervised_tokens:
             cut = f" among the first {self.max_length} of {length}" if length > self.max_length else ""
             raise RowError(f"no supervised token: nothing to learn{cut}")

@@ -1,7 +1,7 @@
 """Token sequences with labels: what training reads."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from entrotune.data.rejects import Reject, first_reasons
@@ -19,13 +19,16 @@ class Example:
     """One sequence. `labels` has the length of `input_ids` and is not shifted: a supervised token has itself as label.
 
     The first label is always ignored: nothing predicts the first token, and in a packed batch the text before it
-    would. `answer_of` is the id of the row where the example is one of its several answers.
+    would. `answer_of` is the id of the row where the example is one of its several answers. `learnt_bytes` are the
+    UTF-8 bytes of the text that is supervised, without the marks that end it; None where that text is not known, cut,
+    or begins the sequence, so that its first token is not predicted.
     """
 
     id: str
     input_ids: tuple[int, ...]
     labels: tuple[int, ...]
     answer_of: str | None = None
+    learnt_bytes: int | None = field(default=None, compare=False)
 
     @property
     def row_id(self) -> str:

@@ -4,10 +4,9 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from entrotune.connection import hub_reachable
 from entrotune.data.records import Record
 from entrotune.errors import UserError
-
-REACH_SECONDS = 5.0
 
 
 def hub_records(name: str, *, split: str, streaming: bool) -> Iterator[Record]:
@@ -45,15 +44,11 @@ def hub_records(name: str, *, split: str, streaming: bool) -> Iterator[Record]:
 def _cached_where_unreachable() -> Iterator[None]:
     """Where the hub does not answer, look in the cache alone: its libraries would try again for half a minute first."""
     import datasets
-    import httpx2
-    from huggingface_hub import constants, get_session
+    from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
-    if not constants.HF_HUB_OFFLINE:
-        try:
-            get_session().head(constants.ENDPOINT, timeout=REACH_SECONDS)
-        except httpx2.HTTPError:
-            constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    if not hub_reachable():
+        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
     try:
         yield
     finally:

@@ -20,11 +20,13 @@ SUPERVISE = ("auto", "completion", "assistant", "all")
 class Rendered:
     """A training text. `spans` are supervised characters [start, end) in order.
 
-    `from_template`: the text holds its own special tokens. `needs_eos`: nothing in it marks the end of the answer.
+    `learnt` is what stands in them, without the template's marks. `from_template`: the text holds its own special
+    tokens. `needs_eos`: nothing in it marks the end of the answer.
     """
 
     text: str
     spans: tuple[tuple[int, int], ...]
+    learnt: str
     from_template: bool
     needs_eos: bool
 
@@ -60,7 +62,8 @@ def render_answer(
     if not tokenizer.chat_template:
         prompt = _plain_prompt(row)
         start = 0 if supervise == "all" else len(prompt)
-        return Rendered(prompt + answer, ((start, len(prompt + answer)),), from_template=False, needs_eos=True)
+        text = prompt + answer
+        return Rendered(text, ((start, len(text)),), text[start:], from_template=False, needs_eos=True)
     turns = (*(prompt_messages(row) or ()), {"role": "assistant", "content": answer})
     messages = with_system(turns, system)
     text = _chat(tokenizer, messages)
@@ -70,7 +73,11 @@ def render_answer(
         learnt = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
     spans = [_turn_span(tokenizer, messages, index, text) for index in learnt]
     needs_eos = not _ends_turn(text[spans[-1][0] : spans[-1][1]], answer)
-    return Rendered(text, ((0, len(text)),) if supervise == "all" else tuple(spans), True, needs_eos)
+    if supervise == "all":
+        return Rendered(text, ((0, len(text)),), text, True, needs_eos)
+    contents = [messages[index]["content"] for index in learnt]
+    written = [_as_written(text[start:end], one) for (start, end), one in zip(spans, contents, strict=True)]
+    return Rendered(text, tuple(spans), "".join(written), True, needs_eos)
 
 
 def with_system(messages: Sequence[Message], system: str | None) -> list[Message]:
@@ -99,6 +106,12 @@ def _turn_span(tokenizer: "PreTrainedTokenizerBase", messages: list[Message], in
 def _ends_turn(turn: str, content: str) -> bool:
     """Tell whether a rendered turn holds more after its content: the mark that it ends here."""
     return bool(turn.partition(content.strip())[2].strip())
+
+
+def _as_written(turn: str, content: str) -> str:
+    """The content of a turn as the template wrote it: many strip it."""
+    stripped = content.strip()
+    return stripped if content not in turn and stripped in turn else content
 
 
 def _plain_prompt(row: Row) -> str:

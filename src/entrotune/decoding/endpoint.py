@@ -1,9 +1,11 @@
 """Any server that speaks OpenAI's chat completions: vLLM, SGLang, llama.cpp, `transformers serve`."""
 
+import asyncio
 import os
 import random
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +50,7 @@ class Endpoint:
         model: as the server names it.
         strategy: `temperature`, `top_p` and `greedy` are part of the protocol; `top_k`, `min_p` and
             `repetition_penalty` are sent under the names that vLLM, SGLang and llama.cpp understand.
-        timeout: seconds a request may take.
+        timeout: seconds that a request may take in all, from connecting to the last byte of its answer.
         retries: how often a request is repeated that failed by connection, time or a busy server, with waits that
             double from 0.5 s, or as long as the server asks for, 30 s at most.
 
@@ -63,15 +65,41 @@ class Endpoint:
         self._settings = request_settings(strategy)
         self._retries = retries
         key = next((os.environ[name] for name in KEYS if os.environ.get(name)), None)
-        self._client = httpx2.Client(timeout=timeout, headers={"Authorization": f"Bearer {key}"} if key else {})
+        # A client's own limit is one of each wait for a byte, which a server that trickles never meets: an event loop
+        # ends a request as a whole, whatever it waits for.
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        limits = httpx2.Limits(max_connections=None)
+        self._client = httpx2.AsyncClient(timeout=None, limits=limits, headers=headers)
+        self._timeout = timeout
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="entrotune-endpoint", daemon=True)
+        self._thread.start()
+        self._sending = threading.Lock()
         self._stopped = threading.Event()
 
     def __enter__(self) -> "Endpoint":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._client.close()
+        self.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def stop(self) -> None:
+        """End the requests that are under way, in whichever thread; there are no more."""
+        with self._sending:
+            self._stopped.set()
+        if self._loop.is_closed():
+            return
+        asyncio.run_coroutine_threadsafe(self._end_requests(), self._loop).result()
+
+    async def _end_requests(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._client.aclose()
 
     def complete(self, messages: Sequence[Mapping[str, str]], *, max_tokens: int, seed: int) -> Completion:
         """One response to a conversation.
@@ -98,9 +126,11 @@ class Endpoint:
     def _try(self, body: Mapping[str, Any]) -> tuple[Completion | str, float | None]:
         """A completion; or what went wrong that may pass, and how long the server asks to wait."""
         try:
-            answer = self._client.post(f"{self.url}/chat/completions", json=body)
-        except httpx2.TimeoutException:
-            return "no answer in time", None
+            answer = self._sent(body).result()
+        except TimeoutError:
+            return f"no whole answer within {self._timeout:g} s", None
+        except CancelledError:
+            return "stopped", None
         except httpx2.TransportError as error:
             return f"no connection ({error})", None
         if answer.status_code in _TRY_AGAIN:
@@ -109,6 +139,16 @@ class Endpoint:
             hint = f"; set {KEYS[0]}" if answer.status_code in (401, 403) else ""
             raise UserError(f"endpoint {self.url} refused: HTTP {answer.status_code}: {_told(answer)}{hint}")
         return _completion(answer, self.url), None
+
+    def _sent(self, body: Mapping[str, Any]) -> "Future[httpx2.Response]":
+        with self._sending:
+            if self._stopped.is_set():
+                raise CancelledError
+            return asyncio.run_coroutine_threadsafe(self._post(body), self._loop)
+
+    async def _post(self, body: Mapping[str, Any]) -> httpx2.Response:
+        async with asyncio.timeout(self._timeout):
+            return await self._client.post(f"{self.url}/chat/completions", json=body)
 
 
 def request_settings(strategy: Strategy) -> dict[str, float]:

@@ -9,6 +9,7 @@ from rich.progress import Progress
 
 from entrotune.errors import UserError
 from entrotune.experiments.display import showing
+from entrotune.seeds import check_seed
 
 _OURS = frozenset({"analysis.json", "report.html", "answers.jsonl", "answers.settings.json", "rejects.jsonl"})
 
@@ -49,6 +50,7 @@ def analyze_models(
         UserError: folders that hold no finished scores, other rows, or scores that cannot be compared.
     """
     began = time.perf_counter()
+    check_seed("seed", seed)
     if len(scores) < 2 or len({str(Path(path).resolve()) for path in scores}) < len(scores):
         raise UserError(f"expected two or more different score folders, got {', '.join(map(str, scores)) or 'none'}")
     # They bring torch, for which --help must not wait.
@@ -111,6 +113,7 @@ def analyze_correctness(
         UserError: no labels, one class, too few rows, scores that are no numbers, or rows that do not fit the scores.
     """
     began = time.perf_counter()
+    check_seed("seed", seed)
     if (label is None) == (choices is None):
         raise UserError("give either label (a column that says what was answered right) or choices (rows to answer)")
     # They bring torch, for which --help must not wait.

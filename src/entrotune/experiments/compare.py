@@ -16,7 +16,7 @@ from entrotune.experiments.compare_results import FinishedRun, Variant
 from entrotune.experiments.compare_retention import read_retained
 from entrotune.experiments.compare_train import check_targets, check_unchanged, train_all
 from entrotune.experiments.compare_variants import Plan
-from entrotune.experiments.comparison import check_quality, comparison_record, evaluation_of
+from entrotune.experiments.comparison import comparison_record, evaluation_of
 from entrotune.experiments.display import say, showing
 from entrotune.experiments.folders import check_same_recipe, study_in
 from entrotune.experiments.held_out_rows import held_out_rows
@@ -55,7 +55,6 @@ def compare(
     # All input is read before anything is written, replaced or trained.
     described = describe_model(config.train.model)
     rows, held = held_out_rows(config, described)
-    check_quality(config.quality, held)
     check_targets(config, described)
     retained = read_retained(config.retention, described.tokenizer, described.context) if config.retention else None
     if dry_run:

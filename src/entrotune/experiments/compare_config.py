@@ -10,7 +10,8 @@ from entrotune.errors import UserError
 from entrotune.experiments.compare_variants import BASELINE, Plan, read_plans, slug
 from entrotune.experiments.folders import tidy
 from entrotune.experiments.retention_config import Retention
-from entrotune.training.config import TrainConfig, check_seed
+from entrotune.seeds import check_seed, check_seeds
+from entrotune.training.config import TrainConfig
 
 OBJECTIVES = (BASELINE, "ce - 0.1*entropy", "gem(beta=0.7)")
 Diversity = Literal[
@@ -79,10 +80,10 @@ class CompareConfig:
         named = [str(Objective(text)) for text in (default if self.objectives is None else self.objectives)]
         object.__setattr__(self, "objectives", list(dict.fromkeys([BASELINE, *named])))
         for name in ("seeds", "temperatures"):
-            values = list(getattr(self, name))
-            object.__setattr__(self, name, values)
-            if not values or len(set(values)) != len(values):
-                raise UserError(f"{name} must be one or more different numbers, not {values}")
+            object.__setattr__(self, name, list(getattr(self, name)))
+        check_seeds("seeds", self.seeds)
+        if not self.temperatures or len(set(self.temperatures)) < len(self.temperatures):
+            raise UserError(f"temperatures must be one or more different numbers, not {self.temperatures}")
         if any(not (math.isfinite(t) and t > 0) for t in self.temperatures):
             raise UserError(f"temperatures must be numbers above 0, not {self.temperatures}")
         for name in ("samples", "prompts", "max_new_tokens", "sampling_batch"):

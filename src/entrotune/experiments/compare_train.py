@@ -11,7 +11,7 @@ from entrotune.experiments.compare_config import CompareConfig
 from entrotune.experiments.compare_measure import Measuring
 from entrotune.experiments.compare_results import FinishedRun, Untrained
 from entrotune.experiments.compare_variants import BASELINE, Plan
-from entrotune.experiments.display import say
+from entrotune.experiments.display import ending_rows, say
 from entrotune.experiments.train import check_vocabulary
 from entrotune.models import ModelDescription, resolve_model
 from entrotune.training import RunFolder, TrainingRows, run_training
@@ -28,10 +28,11 @@ def train_all(config: CompareConfig, measuring: Measuring) -> tuple[list[Finishe
     task = display.add_task("training", total=len(config.trained) * len(config.seeds)) if display else None
     runs: list[FinishedRun] = []
     failed: list[Untrained] = []
-    for plan in config.trained:
+    for number, plan in enumerate(config.trained, start=1):
         try:
             for seed in config.seeds:
-                runs.append(_train(config, plan, seed, measuring))
+                with ending_rows(display):
+                    runs.append(_train(config, plan, seed, measuring))
                 if display and task is not None:
                     display.advance(task)
         except (UserError, torch.OutOfMemoryError) as error:
@@ -41,6 +42,8 @@ def train_all(config: CompareConfig, measuring: Measuring) -> tuple[list[Finishe
             failed.append(Untrained(plan, seed, reason))
             runs = [run for run in runs if run.variant != plan.name]
             say(display, f"not trained: {_label(config, plan, seed)}: {reason}")
+            if display and task is not None:
+                display.update(task, completed=number * len(config.seeds))
     failed += [
         Untrained(plan, one.seed, f"it is merged from {plan.source}, which could not be trained")
         for one in list(failed)

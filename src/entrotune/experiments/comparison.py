@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from entrotune.errors import UserError
 from entrotune.evaluation import HeldOut, SettingRecord, describe_metrics, header, show_samples
 from entrotune.evaluation.distribution import RetentionRows
 from entrotune.experiments.compare_config import CompareConfig
@@ -13,7 +12,6 @@ from entrotune.experiments.compare_retention import retained_entry, retention_re
 from entrotune.experiments.compare_variants import BASELINE, UNTOUCHED
 from entrotune.experiments.differences import compare_settings
 from entrotune.experiments.seeds import over_seeds, t_interval
-from entrotune.measures import parse_meaning
 from entrotune.reports import comparison_sentence
 
 SCHEMA_VERSION = 1
@@ -61,25 +59,6 @@ def comparison_record(
         kept = {variant.name: variant.retention for variant in variants if variant.retention}
         record["retention"] = retention_record(kept, retained, seed=config.sampling_seed)
     return record
-
-
-def check_quality(quality: str, held: HeldOut) -> None:
-    """See that the data allows the measure that fronts are drawn against.
-
-    Raises:
-        UserError: no prompt has what it needs.
-    """
-    if quality in ("correct", "majority"):
-        found, needs = any(prompt.checker is not None for prompt in held.prompts), "a checker, or references"
-    elif quality == "slots":
-        found = any(parse_meaning(prompt.messages[-1]["content"]) is not None for prompt in held.prompts)
-        needs = "a meaning such as name[X], area[Y] as its prompt"
-    elif quality != "nll":
-        found, needs = any(prompt.has_references for prompt in held.prompts), "references; map a column to them"
-    else:
-        return
-    if not found:
-        raise UserError(f"quality is {quality}, but no held-out row has {needs} (see columns)")
 
 
 def _adapter_size(record: Mapping[str, Any]) -> int:

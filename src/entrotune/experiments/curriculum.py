@@ -88,7 +88,8 @@ def _check_folder(folder: Path, config: CurriculumConfig) -> None:
     what = "study of curricula"
     before = study_in(folder, what, "schedules", resume=config.resume, overwrite=config.overwrite)
     if before is not None and config.resume:
-        check_same_recipe(folder, what, before, config.recipe())
+        # Its runs name files in the folder, and these names are part of them: it cannot be moved.
+        check_same_recipe(folder, what, before, config.recipe(), free=())
 
 
 def _train_all(config: CurriculumConfig, folder: Path, display: Progress | None) -> list[TrainedRun]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from entrotune.data.curriculum.options import OrderOptions
 from entrotune.errors import UserError
 from entrotune.experiments.folders import tidy
+from entrotune.seeds import check_seeds
 
 CONTROL = "random"
 
@@ -97,8 +98,7 @@ class CurriculumConfig:
         for name in named:
             self.order(name, 0)
         object.__setattr__(self, "seeds", list(self.seeds))
-        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
-            raise UserError(f"seeds must be one or more different numbers, not {self.seeds}")
+        check_seeds("seeds", self.seeds)
         counts = ("row_bytes", "layers", "width", "heads", "context", "batch_size", "validations")
         for name in counts:
             if getattr(self, name) < 1:

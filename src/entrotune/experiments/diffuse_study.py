@@ -69,7 +69,7 @@ def _check_study(folder: Path, config: DiffuseConfig) -> None:
         raise UserError(f"{folder} already holds a study; add --resume to go on, --overwrite to replace it")
     before: Mapping[str, Any] = json.loads(study.read_text(encoding="utf-8"))["recipe"]
     now = config.to_dict()
-    free = ("resume", "overwrite", "keep_checkpoints")
+    free = ("out", "resume", "overwrite", "keep_checkpoints")
     changed = [key for key in now if key not in free and before.get(key) != now[key]]
     if config.resume and changed:
         raise UserError(f"{folder} holds another study (see {', '.join(changed)}); use its recipe, or another folder")

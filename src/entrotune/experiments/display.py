@@ -50,6 +50,21 @@ def showing(progress: Progress | bool) -> Iterator[Progress | None]:
             display.stop()
 
 
+@contextlib.contextmanager
+def ending_rows(progress: Progress | None) -> Iterator[None]:
+    """Where the block ends with an error, remove the rows that it added: nothing moves them any more."""
+    if progress is None:
+        yield
+        return
+    before = set(progress.task_ids)
+    try:
+        yield
+    except BaseException:
+        for task in set(progress.task_ids) - before:
+            progress.remove_task(task)
+        raise
+
+
 def say(progress: Progress | None, text: str) -> None:
     """Print a line above the display; nothing where there is none."""
     if progress is not None:

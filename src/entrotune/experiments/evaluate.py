@@ -8,6 +8,7 @@ from typing import Any
 from rich.progress import Progress
 
 from entrotune.errors import UserError
+from entrotune.seeds import check_seed
 
 
 def evaluate(
@@ -76,8 +77,7 @@ def evaluate(
         raise UserError(f"temperatures must be one or more numbers of at least 0, got {list(temperatures)}")
     if len(set(temperatures)) < len(temperatures):
         raise UserError(f"temperatures must be different numbers, got {list(temperatures)}")
-    if not 0 <= seed < 2**32:
-        raise UserError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed}")
+    check_seed("seed", seed)
     # They bring torch, for which --help must not wait.
     from entrotune.evaluation.folder import check_out
     from entrotune.evaluation.run import Evaluation

@@ -1,11 +1,13 @@
 """Folders that commands write to: whether one is free, or what it holds may be gone on with or replaced."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from entrotune.errors import UserError
+from entrotune.training.config import NOT_PART_OF_THE_RUN
 
 
 def tidy(folder: str) -> str:
@@ -58,8 +60,28 @@ def study_in(folder: Path, what: str, field: str, *, resume: bool, overwrite: bo
     return before
 
 
-def check_same_recipe(folder: Path, what: str, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raise `UserError` with the fields in which the recipe of a study differs from the one it was begun with."""
-    changed = ", ".join(key for key, value in now.items() if before.get(key) != value)
+def check_same_recipe(
+    folder: Path, what: str, before: dict[str, Any], now: dict[str, Any], *, free: Sequence[str] = ("out",)
+) -> None:
+    """Raise `UserError` with the fields in which the recipe of a study differs from the one it was begun with.
+
+    Args:
+        folder: of the study.
+        what: kind of study.
+        before: the recipe it was begun with.
+        now: the recipe.
+        free: fields that may differ; by default the folder, which may have been moved.
+    """
+    changed = ", ".join(_changed(before, now, free))
     if changed:
         raise UserError(f"{folder} holds a {what} with another recipe (see {changed}); use it, or another folder")
+
+
+def _changed(before: Mapping[str, Any], now: Mapping[str, Any], free: Sequence[str]) -> Iterator[str]:
+    """Fields that differ; of the recipe of runs those of its fields that are part of a run."""
+    for key, value in now.items():
+        then = before.get(key)
+        if key == "train" and isinstance(then, Mapping):
+            yield from (f"train.{field}" for field in _changed(then, value, NOT_PART_OF_THE_RUN))
+        elif key not in free and then != value:
+            yield key

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from entrotune.errors import UserError
 from entrotune.files import check_page
+from entrotune.seeds import check_seed
 
 Rerank = Literal["likelihood", "majority", "checker", "reward", "diverse"]
 Prompting = Literal["plain", "another", "verbalised"]
@@ -46,7 +47,7 @@ class GenerateConfig:
         content_filter: a YAML file of word lists and patterns by category, and of a classifier.
         endpoint: the address of an OpenAI-compatible server to ask instead of loading the model.
         concurrency: requests to the server at once.
-        timeout: seconds a request may take.
+        timeout: seconds a request may take in all.
         retries: of a request that failed by connection, time or a busy server.
         bench: compare strategies on the prompts (or on built-in ones); `out` is then a folder.
         strategies: to compare with `bench`; one of each kind by default.
@@ -106,6 +107,7 @@ class GenerateConfig:
         for name in ("n", "max_new_tokens", "batch_size", "candidates", "keep", "concurrency", "html_responses"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_seed("seed", self.seed)
         if self.timeout <= 0 or self.retries < 0:
             raise UserError(f"timeout must be above 0 and retries 0 or more, got {self.timeout} and {self.retries}")
         if not 0 <= self.diversity <= 1:

@@ -4,6 +4,7 @@ import dataclasses
 
 from entrotune.evaluation import HeldOut, hold_out
 from entrotune.experiments.compare_config import CompareConfig
+from entrotune.experiments.measurable import check_measures
 from entrotune.experiments.sweep_config import SweepConfig
 from entrotune.models import ModelDescription
 from entrotune.training import TrainingRows, read_rows
@@ -14,7 +15,7 @@ def held_out_rows(config: CompareConfig | SweepConfig, described: ModelDescripti
     """The rows of the recipe, and of its validation rows those to score and prompts to sample from.
 
     Raises:
-        UserError: input that cannot be used.
+        UserError: input that cannot be used, or that does not allow the measures of quality and diversity.
     """
     check_context(config.train, described.config)
     rows = read_rows(config.train, described.tokenizer)
@@ -27,5 +28,6 @@ def held_out_rows(config: CompareConfig | SweepConfig, described: ModelDescripti
         context=described.context,
         system=config.train.system,
     )
+    check_measures(config.quality, config.diversity, held, samples=config.samples)
     # The very sequences that training validates on, whatever it supervises.
     return rows, dataclasses.replace(held, examples=rows.validation)

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from entrotune.errors import UserError
 from entrotune.experiments.folders import check_model_folder
+from entrotune.seeds import check_seed
 
 Kind = Literal["lstm", "transformer"]
 
@@ -55,6 +56,7 @@ def new_model(
     Raises:
         ValueError: data without a word, a column that does not exist, a size that cannot be used, or `out` is taken.
     """
+    check_seed("seed", seed)
     folder = Path(out)
     check_model_folder(folder, overwrite=overwrite)
     sizes = _sizes(kind, embedding_size=embedding_size, layers=layers, heads=heads, dropout=dropout)

@@ -9,6 +9,7 @@ from typing import Any
 from rich.progress import Progress
 
 from entrotune.errors import UserError
+from entrotune.seeds import check_seed
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16", "float64")
 
@@ -92,6 +93,7 @@ def perplexity(
         UserError: bad input, or `out` holds a result and `overwrite` is not given.
     """
     started = time.perf_counter()
+    check_seed("seed", seed)
     # They bring torch, for which --help must not wait.
     from entrotune.data import load_rows
     from entrotune.experiments import perplexity_run as run

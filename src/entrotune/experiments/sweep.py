@@ -27,6 +27,7 @@ from entrotune.experiments.sweeping.workers import Here, Workers
 from entrotune.files import atomic_write_json, atomic_write_text
 from entrotune.models import resolve_model
 from entrotune.reports import write_sweep_report
+from entrotune.training.config import NOT_PART_OF_THE_RUN
 
 
 def sweep(
@@ -53,10 +54,10 @@ def sweep(
         _check_folder(folder, config)
     # All input is read before anything is written, replaced or trained.
     bench = Bench(config)
-    if dry_run:
-        return plan_sweep(config, bench)
     if not bench.held.prompts:
         raise UserError(f"no held-out row of {config.train.data} has a prompt to sample from, so there is no diversity")
+    if dry_run:
+        return plan_sweep(config, bench)
     with _alone(folder, config), showing(progress) as display:
         study = SweepStudy(folder / "sweep.db", config)
         _check_unchanged(study, bench)
@@ -215,7 +216,8 @@ def _check_same(folder: Path, before: dict[str, Any], config: SweepConfig) -> No
         told = differing(before.get("search") or {}, now["search"])
         raise UserError(f"{folder} holds a sweep of another search space ({told}); use it, or another folder")
     changed = {key: value for key, value in now.items() if key not in NOT_PART_OF_THE_SWEEP}
-    then, fields = before.get("train") or {}, changed.pop("train")
+    then = before.get("train") or {}
+    fields = {key: value for key, value in changed.pop("train").items() if key not in NOT_PART_OF_THE_RUN}
     told = differing({key: before.get(key) for key in changed}, changed)
     inner = differing({f"train.{k}": then.get(k) for k in fields}, {f"train.{k}": v for k, v in fields.items()})
     if told or inner:

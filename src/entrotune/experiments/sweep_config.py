@@ -9,13 +9,14 @@ from typing import Any, Literal, get_args
 from entrotune.errors import UserError
 from entrotune.experiments.folders import tidy
 from entrotune.experiments.sweeping.space import Dimension, check_space, grid, read_space, recipe_at
-from entrotune.training.config import TrainConfig, check_seed
+from entrotune.seeds import check_seed, check_seeds
+from entrotune.training.config import TrainConfig
 
 Method = Literal["grid", "random", "optuna"]
 BASELINE = "ce"
 DEFAULT_TRIALS = 20
-# How a sweep is started or how long it goes on, not what its trials are: they may change on resume.
-NOT_PART_OF_THE_SWEEP = ("title", "trials", "jobs", "resume", "overwrite")
+# Where a sweep is, how it is started or how long it goes on, not what its trials are: they may change on resume.
+NOT_PART_OF_THE_SWEEP = ("out", "title", "trials", "jobs", "resume", "overwrite")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +77,10 @@ class SweepConfig:
             raise UserError(f"method is {self.method!r}; expected {', '.join(get_args(Method))}")
         self._check_space()
         for name in ("seeds", "temperatures"):
-            values = list(getattr(self, name))
-            object.__setattr__(self, name, values)
-            if not values or len(set(values)) != len(values):
-                raise UserError(f"{name} must be one or more different numbers, not {values}")
+            object.__setattr__(self, name, list(getattr(self, name)))
+        check_seeds("seeds", self.seeds)
+        if not self.temperatures or len(set(self.temperatures)) < len(self.temperatures):
+            raise UserError(f"temperatures must be one or more different numbers, not {self.temperatures}")
         if any(not (math.isfinite(t) and t > 0) for t in self.temperatures):
             raise UserError(f"temperatures must be numbers above 0, not {self.temperatures}")
         for name in ("samples", "prompts", "max_new_tokens", "sampling_batch", "jobs", "prune_after", "trials"):

@@ -6,7 +6,7 @@ from typing import Any
 from rich.progress import Progress
 
 from entrotune import processes
-from entrotune.experiments.display import say, showing
+from entrotune.experiments.display import ending_rows, say, showing
 from entrotune.experiments.folders import tidy
 from entrotune.experiments.rows_told import rows_to_know
 from entrotune.files import atomic_write_text
@@ -43,7 +43,8 @@ def train(
         return plan_training(config, described)
     first = processes.rank() == 0
     with showing(progress if first else False) as display:
-        record = run_training(config, progress=display, label=str(config.objective))
+        with ending_rows(display):
+            record = run_training(config, progress=display, label=str(config.objective))
         if first:
             write_documents(config.out)
         for line in rows_to_know(record["data"], RunFolder(config.out).rejects):

@@ -7,6 +7,7 @@ from entrotune.measures.distinct import DistinctOutputs, distinct_n, distinct_ou
 from entrotune.measures.diversity import diversity_of
 from entrotune.measures.entropy import count_entropy, evenness, expected_coverage
 from entrotune.measures.fronts import hypervolume, knee, pareto
+from entrotune.measures.holm import holm
 from entrotune.measures.metrics import METRICS, MetricInfo
 from entrotune.measures.numbers import Number, last_number
 from entrotune.measures.rarefaction import distinct_ratio, expected_distinct

@@ -1,4 +1,4 @@
-"""The Hugging Face hub: what is cached, whether it can be reached, and fetching a model's safetensors."""
+"""The Hugging Face hub: what is cached, and fetching a model's safetensors."""
 
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from huggingface_hub.errors import (
 from entrotune.errors import UserError
 from entrotune.models.weights import missing_shards, weight_files
 
-REACH_SECONDS = 3.0
 _WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.py", "*.tiktoken"]
 _UNWANTED = ["*/*", "consolidated*"]
 
@@ -30,18 +29,6 @@ def cached_snapshot(repo: str, revision: str | None) -> Path | None:
     has_weights = bool(weight_files(folder)) and not missing_shards(folder)
     has_config = (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file()
     return folder if has_weights and has_config else None
-
-
-def hub_reachable(repo: str) -> bool:
-    """Whether the hub answers for `repo` within 3 seconds; False at once when HF_HUB_OFFLINE is set."""
-    if huggingface_hub.is_offline_mode():
-        return False
-    url = huggingface_hub.hf_hub_url(repo, "config.json")
-    try:
-        huggingface_hub.get_hf_file_metadata(url, timeout=REACH_SECONDS)
-    except Exception:  # a proxy, a name server or a TLS library each fail in their own way; all mean "no"
-        return False
-    return True
 
 
 def download(repo: str, revision: str | None, name: str) -> Path:

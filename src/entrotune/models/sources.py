@@ -11,9 +11,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from entrotune.connection import hub_reachable
 from entrotune.errors import UserError
 from entrotune.models.conversion import converted_folder
-from entrotune.models.hub import cached_snapshot, hub_reachable
+from entrotune.models.hub import cached_snapshot
 from entrotune.models.weights import check_weight_files, hash_weight_files
 
 EMBEDDED = "smollm2-135m"
@@ -142,7 +143,7 @@ def _resolve_embedded() -> ModelSource:
     converted = converted_folder(EMBEDDED)
     if converted.is_dir():
         return ModelSource("gguf", EMBEDDED, converted)
-    if hub_reachable(EMBEDDED_HUB):
+    if hub_reachable():
         return ModelSource("hub", EMBEDDED, repo=EMBEDDED_HUB)
     packaged = packaged_gguf()
     if packaged is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from entrotune.errors import UserError
+from entrotune.reports.older import complete
 
 SCHEMA_VERSION = 1
 
@@ -40,7 +41,7 @@ def read_record(path: str | Path, kind: str | None = None) -> dict[str, Any]:
     check_record(record, str(path))
     if kind is not None and record["kind"] != kind:
         raise UserError(f'{path} is a record of kind "{record["kind"]}", but one of kind "{kind}" is needed here.')
-    return record
+    return complete(record, str(path))
 
 
 def check_record(record: Any, source: str) -> None:

@@ -34,7 +34,8 @@ class Scorable:
         targets: the token that follows each of them, −100 where none does.
         tokens_cut: how many were cut.
         tokens_unknown: of the targets, how many are the tokenizer's unknown token.
-        bytes: of the text that `input_ids` stand for; in mode response, of the response.
+        bytes: of the text that `input_ids` stand for; in mode response, of the response, of which what is cut or
+            given as tokens is decoded.
         nll_bytes: of the text that the targets stand for.
     """
 
@@ -178,7 +179,9 @@ class Sequencer:
             raise RowError(
                 f"no position that counts: the response begins after the first {limit:,} of {len(ids):,} tokens"
             )
-        size = self._decoded_bytes(following[places])
+        size = example.learnt_bytes if len(ids) <= limit else None
+        if size is None:
+            size = self._decoded_bytes(following[places])
         return Scorable(
             row=row,
             id=example.id,

@@ -1,15 +1,11 @@
 """Checkpoints that are either complete or absent."""
 
-import json
 import shutil
-from pathlib import Path
 from typing import Any
 
 from entrotune.models.quiet import quiet_transformers
 from entrotune.training.entropic_trainer import EntropicTrainer
 from entrotune.training.run_folder import RunFolder
-
-WINDOW_FILE = "window.json"
 
 
 class RunTrainer(EntropicTrainer):
@@ -30,8 +26,10 @@ class RunTrainer(EntropicTrainer):
         self.folder = folder
         self.keep = keep
         self.keep_best = keep_best
-        self._resumed_window: dict[str, Any] | None = None
         super().__init__(*args, **kwargs)
+
+    def _check_head(self, model: Any) -> None:
+        """Nothing: the run checks its model before it touches the folder."""
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: the run writes its own card."""
@@ -47,10 +45,8 @@ class RunTrainer(EntropicTrainer):
                 with quiet_transformers():
                     super()._save_checkpoint(model, trial)
                 # Every process has its random state in there before it is renamed, and none begins the next before.
-                window = self._window()
                 self.accelerator.wait_for_everyone()
                 if self.args.should_save:
-                    (written / WINDOW_FILE).write_text(json.dumps(window), encoding="utf-8")
                     shutil.rmtree(self.folder.checkpoint(step), ignore_errors=True)
                     written.rename(self.folder.checkpoint(step))
                 self.accelerator.wait_for_everyone()
@@ -69,29 +65,8 @@ class RunTrainer(EntropicTrainer):
         for old in set(saved) - kept:
             shutil.rmtree(self.folder.checkpoint(old))
 
-    def _window(self) -> dict[str, Any]:
-        """What all processes measured since the last log, which `Trainer` would forget."""
-        return {
-            "num_tokens": self._total_train_tokens,
-            "loss": self.accelerator.reduce(self._tr_loss, reduction="mean").item(),
-            "last_logged": self._globalstep_last_logged,
-            "meter": self._meters["train"].state(self._sum_over_ranks),
-        }
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-        window = json.loads((Path(resume_from_checkpoint) / WINDOW_FILE).read_text(encoding="utf-8"))
-        self._total_train_tokens = window["num_tokens"]
-        # One process carries the sums of all, as they will be added up.
-        share = 1.0 if self.accelerator.is_main_process else 0.0
-        self._meters["train"].restore(window["meter"], self.accelerator.device, share=share)
-        self._resumed_window = window
-
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        if self._resumed_window is not None:
-            self._tr_loss.fill_(self._resumed_window["loss"])
-            self._globalstep_last_logged = self._resumed_window["last_logged"]
-            self._resumed_window = None
+        self._go_on_in_window()
         # A checkpoint may be that of the last step, or of the one where the run stopped early; `Trainer` would go on.
         if self.state.global_step >= self.state.max_steps or self.control.should_training_stop:
             self.control.should_training_stop = True
@@ -100,7 +75,7 @@ class RunTrainer(EntropicTrainer):
 
     def load_step(self, step: int) -> None:
         """Put the weights of a kept checkpoint into the model."""
-        super()._load_from_checkpoint(str(self.folder.checkpoint(step)))
+        self._load_from_checkpoint(str(self.folder.checkpoint(step)))
 
 
 def best_step(history: list[dict[str, Any]], *, among: set[int] | None = None) -> int | None:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 from entrotune.errors import UserError
+from entrotune.seeds import check_seed
 
 DEFAULT_LEARNING_RATE = {"lora": 2e-4, "full": 2e-5}
-# Fields that say how a run is watched or started, not what it computes: they may change on resume.
-NOT_PART_OF_THE_RUN = ("resume", "overwrite", "report_to", "keep_checkpoints")
+# Fields that say where a run is, how it is watched or started, not what it computes: they may change on resume.
+NOT_PART_OF_THE_RUN = ("out", "resume", "overwrite", "report_to", "keep_checkpoints")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +156,7 @@ class TrainConfig:
 
     def _check_counts(self) -> None:
         check_seed("seed", self.seed)
+        check_seed("split_seed", self.split_seed)
         for name in (
             "max_length",
             "batch_size",
@@ -197,14 +199,8 @@ class TrainConfig:
         return dataclasses.replace(self, **changes)
 
 
-def check_seed(name: str, value: Any) -> None:
-    """Raise `UserError` where the field `name` holds no seed."""
-    if not _is_count(value, least=0) or value >= 2**32:
-        raise UserError(f"{name} must be a whole number from 0 to 2**32 - 1, not {value!r}")
-
-
-def _is_count(value: Any, *, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _is_number(value: Any) -> bool:

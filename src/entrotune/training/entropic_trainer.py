@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, SequentialSampler
 from transformers import Trainer
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import SFTTrainer
 from trl.models.utils import prepare_fsdp
 
@@ -37,6 +38,7 @@ from entrotune.training.meter import Meter
 from entrotune.training.objective_head import add_objective_head
 from entrotune.training.reference import ReferenceModel
 from entrotune.training.rounds import BLANK, BlankCollator, RowsOrBlank, fill_rounds, with_rows
+from entrotune.training.window import read_window, restore_loss, restore_measured, window_of, write_window
 
 
 class EntropicTrainer(SFTTrainer):
@@ -99,6 +101,7 @@ class EntropicTrainer(SFTTrainer):
             check_columns(self._groups)
         self.curriculum = curriculum if curriculum is None or isinstance(curriculum, Order) else read_order(curriculum)
         self._is_ordered = False
+        self._resumed: dict[str, Any] | None = None
         given = inspect.signature(SFTTrainer.__init__).bind_partial(self, *args, **kwargs).arguments
         if given.get("compute_loss_func") is not None:
             raise UserError("compute_loss_func would replace the objective; pass objective= alone")
@@ -117,7 +120,7 @@ class EntropicTrainer(SFTTrainer):
         # `Trainer` counts the supervised tokens of an accumulation window only for models that say they take the count.
         self.model_accepts_loss_kwargs = True
         model: Any = inner_model(self.model)
-        check_whole_head(model, self.accelerator)
+        self._check_head(model)
         add_objective_head(model, backend=backend, chunk_bytes=chunk_bytes)
         vocabulary = find_head(model).weight.shape[0] or model.config.get_text_config().vocab_size  # 0 under ZeRO-3
         self._reference = self._prepared_reference(reference)
@@ -135,6 +138,10 @@ class EntropicTrainer(SFTTrainer):
     def objective(self) -> Objective:  # type: ignore[override]  # `Trainer` keeps a number there in a search
         """What is minimised; another one needs another trainer."""
         return self._objective
+
+    def _check_head(self, model: Any) -> None:
+        """Refuse a model whose logits are not those of its head."""
+        check_whole_head(model, self.accelerator)
 
     def _prepared_reference(self, given: Any | None) -> ReferenceModel | None:
         needed = self._objective.needs.reference
@@ -262,11 +269,32 @@ class EntropicTrainer(SFTTrainer):
 
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
         """`Trainer`'s, which `auto_find_batch_size` starts again where batches were too large: these do not count."""
+        self._resumed = read_window(kwargs.get("resume_from_checkpoint"))
+        if self._resumed is not None:
+            restore_measured(self, self._resumed)
         try:
             return super()._inner_training_loop(*args, **kwargs)
         except RuntimeError:
             self._meters["train"].clear()
             raise
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        self._go_on_in_window()
+        super()._run_epoch(*args, **kwargs)
+
+    def _go_on_in_window(self) -> None:
+        """In the first epoch after a stop, the loss too goes on where it was."""
+        if self._resumed is not None:
+            restore_loss(self, self._resumed)
+            self._resumed = None
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """As `Trainer`'s, with what was measured since the last log."""
+        window = window_of(self)
+        if self.args.should_save:
+            written = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+            write_window(written, window)
+        super()._save_checkpoint(model, trial)
 
     def evaluation_loop(
         self,

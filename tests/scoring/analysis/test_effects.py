@@ -11,7 +11,8 @@ from scipy.optimize import brentq
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from entrotune.scoring.analysis.effects import auc, class_difference, cohens_d, holm, point_biserial, wilson
+from entrotune.measures import holm
+from entrotune.scoring.analysis.effects import auc, class_difference, cohens_d, point_biserial, wilson
 
 # Few different values, so that there are ties.
 CLASSES = st.tuples(st.lists(st.integers(0, 6), min_size=1, max_size=12), st.lists(st.integers(0, 6), min_size=1))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from entrotune.errors import UserError
+from entrotune.seeds import check_seed
 
 Schedule = Literal["increasing", "decreasing", "periodic", "hill", "interleaved", "random"]
 Pacing = Literal["none", "linear", "root", "step"]
@@ -47,8 +48,7 @@ class OrderOptions:
                 raise UserError(f"{name} must be a whole number of at least 1, not {getattr(self, name)!r}")
         if self.bins != "sorted" and not _is_count(self.bins):
             raise UserError(f"bins must be a whole number of at least 1 or 'sorted', not {self.bins!r}")
-        if not _is_count(self.seed, least=0):
-            raise UserError(f"seed must be a whole number of at least 0, not {self.seed!r}")
+        check_seed("seed", self.seed)
         self._check_shares()
         self._check_together()
 
@@ -82,8 +82,8 @@ class OrderOptions:
         return dataclasses.asdict(self) | {"keep": list(self.keep)}
 
 
-def _is_count(value: Any, *, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _is_number(value: Any) -> bool:

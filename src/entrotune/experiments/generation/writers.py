@@ -136,6 +136,9 @@ class EndpointWriter:
                 for future in ready:
                     future.result()
                     del waiting[future]
+        except BaseException:
+            self._endpoint.stop()  # else an answer that nobody will read is waited for
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

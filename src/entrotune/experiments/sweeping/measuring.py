@@ -131,15 +131,14 @@ class Bench:
 
 
 def _check(config: SweepConfig, measured: Sequence[Measured]) -> None:
-    """See that the measures of quality and of diversity are among what these data can be measured by."""
+    """See that the measures of quality and of diversity are defined for what the model wrote."""
     for kind in ("quality", "diversity"):
         name = getattr(config, kind)
         if any(one.mean(name) is None for one in measured):
             known = [metric for metric in measured[0].record.columns if measured[0].mean(metric) is not None]
             raise UserError(
-                f"{kind} is {name}, which these rows cannot be measured by (correctness needs checkers or references, "
-                f"pass@k no more than {config.samples} samples, runs of words long enough responses); "
-                f"there are {', '.join(known)}"
+                f"{kind} is {name}, which is defined for none of the samples (runs of words need long enough "
+                f"responses); raise max_new_tokens, or choose one of {', '.join(known)}"
             )
 
 

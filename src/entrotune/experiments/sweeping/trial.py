@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from entrotune import provenance
 from entrotune.errors import UserError
+from entrotune.experiments.display import ending_rows
 from entrotune.experiments.sweep_config import SweepConfig
 from entrotune.experiments.sweeping.measuring import Bench
 from entrotune.experiments.sweeping.pruning import PrunedRunError, StopBadRun, mean_curve
@@ -106,7 +107,8 @@ def run_trial(
             return kept
         trial.write("running")
         try:
-            seconds = _run(config, trial, bench, finished, progress)
+            with ending_rows(progress):
+                seconds = _run(config, trial, bench, finished, progress)
             outcome = trial.write("complete", seconds=round(seconds, 1))
         except PrunedRunError as stopped:
             outcome = trial.write("pruned", reason=str(stopped))

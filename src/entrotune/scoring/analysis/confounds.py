@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from entrotune.measures import holm
 from entrotune.scoring.analysis.correlations import spearman
-from entrotune.scoring.analysis.effects import Bools, Floats, class_difference, holm
+from entrotune.scoring.analysis.effects import Bools, Floats, class_difference
 from entrotune.scoring.analysis.regression import fit_logistic, ratio_test
 
 _FEWEST_OF_A_SOURCE = 10

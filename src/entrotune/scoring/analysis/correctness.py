@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from entrotune.errors import UserError
+from entrotune.measures import holm
 from entrotune.scoring.analysis.columns import COLUMNS
 from entrotune.scoring.analysis.confounds import (
     adjusted_effects,
@@ -16,7 +17,7 @@ from entrotune.scoring.analysis.confounds import (
 )
 from entrotune.scoring.analysis.correlations import correlation_matrix
 from entrotune.scoring.analysis.curves import accuracy_by_tenth, histograms
-from entrotune.scoring.analysis.effects import Bools, Floats, auc, class_difference, holm
+from entrotune.scoring.analysis.effects import Bools, Floats, auc, class_difference
 from entrotune.scoring.analysis.joining import FEWEST_ROWS
 from entrotune.scoring.analysis.regression import Fit, fit_logistic, ratio_test
 

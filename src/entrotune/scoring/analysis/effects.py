@@ -109,15 +109,5 @@ def wilson(successes: int, n: int, *, level: float = 0.95) -> Interval:
     return Interval(share, max(0.0, middle - reach), min(1.0, middle + reach))
 
 
-def holm(p_values: list[float]) -> list[float]:
-    """P-values corrected for their number, in their order (Holm 1979, jstor 4615733)."""
-    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
-    corrected, floor = [0.0] * len(p_values), 0.0
-    for place, index in enumerate(order):
-        floor = max(floor, min(1.0, (len(p_values) - place) * p_values[index]))
-        corrected[index] = floor
-    return corrected
-
-
 def _squares(values: Floats) -> float:
     return float(((values - values.mean()) ** 2).sum())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 from entrotune.errors import UserError
+from entrotune.seeds import check_seed, check_seeds
 
 DEFAULT_LEARNING_RATE = {"lora": 3e-4, "full": 2e-5}
 
@@ -128,8 +129,7 @@ class DiffuseConfig:
                 raise UserError(f"{name} is {value!r}; expected {' or '.join(choices)}")
 
     def _check_counts(self) -> None:
-        if not _is_seed(self.seed):
-            raise UserError(f"seed must be a whole number from 0 to 2**32 - 1, not {self.seed!r}")
+        check_seed("seed", self.seed)
         self._check_seeds()
         least_one = ("passes", "sets_per_step", "lora_rank", "lora_alpha", "rows_per_part", "save_every")
         for name in (*least_one, "keep_checkpoints", "retention_rows"):
@@ -147,11 +147,7 @@ class DiffuseConfig:
             return
         if not self.is_study:
             raise UserError("seeds are for leave_one_out and leave_one_in; give one run its seed with seed")
-        known = isinstance(self.seeds, list) and all(_is_seed(seed) for seed in self.seeds)
-        if not known or not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise UserError(
-                f"seeds must be one or more different whole numbers from 0 to 2**32 - 1, not {self.seeds!r}"
-            )
+        check_seeds("seeds", self.seeds)
 
     def _check_numbers(self) -> None:
         for name in ("learning_rate", "max_grad_norm"):
@@ -176,10 +172,6 @@ class DiffuseConfig:
 
 def _is_count(value: Any, *, least: int = 1) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _is_seed(value: Any) -> bool:
-    return _is_count(value, least=0) and value < 2**32
 
 
 def _is_number(value: Any) -> bool:
