@@ -399,3 +399,16 @@ def test_targets_of_any_layout_and_of_smaller_integers_but_no_others() -> None:
             linear_objective(hidden, weight, torch.ones(2, 3, dtype=dtype), "ce")
     with pytest.raises(UserError, match="floating-point"):
         linear_objective(torch.ones(2, 3, 4, dtype=torch.int64), weight, targets, "ce")
+
+
+def test_targets_and_bias_may_be_parts_of_others(fused: Way) -> None:
+    hidden, weight, _, _ = tensors(35, shape=(9,), dtype=fused.dtype)
+    targets, bias = torch.arange(18, device=DEVICE), torch.linspace(-1, 1, 122, dtype=fused.dtype, device=DEVICE)
+
+    def gradient(targets: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        loss, _ = linear_objective(hidden, weight, targets, OBJECTIVE, bias=bias, backend=fused.backend)
+        return torch.autograd.grad(loss, hidden)[0]
+
+    expected = gradient(targets[::2].clone(), bias[::2].clone())
+    assert torch.equal(gradient(targets[::2], bias[::2].clone()), expected)
+    assert torch.equal(gradient(targets[::2].clone(), bias[::2]), expected)

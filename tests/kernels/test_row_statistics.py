@@ -129,6 +129,13 @@ def test_impossible_tokens(backend: str) -> None:
     torch.testing.assert_close(shown.varentropy, found.varentropy, **SINGLE)
 
 
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+def test_a_bias_may_be_part_of_another(backend: str) -> None:
+    case, bias = drawn(), torch.linspace(-1, 1, 2 * V, device=DEVICE)[::2]
+    found = row_statistics(**case, bias=bias, rank=True, top_k=K, backend=backend)
+    assert_statistics(found, truth(case, bias=bias), **SINGLE)
+
+
 def test_tokens_as_likely_as_the_target_do_not_count_in_its_rank() -> None:
     hidden, weight = torch.ones(1, 1), torch.tensor([[2.0], [3.0], [2.0], [1.0]])
     ranks = [int(row_statistics(hidden, weight, torch.tensor([y]), rank=True).rank) for y in range(4)]

@@ -35,7 +35,7 @@ def kernel_head(bias: Tensor | None, head: Head) -> KernelHead:
     """The argument of a head. Its numbers are floats, as whole ones would each compile a kernel of their own."""
     changed = head.softcap is not None or head.scale != head.temperature
     return KernelHead(
-        bias=bias,
+        bias=None if bias is None else bias.contiguous(),
         scale=float(head.scale) if changed else None,
         softcap=None if head.softcap is None else float(head.softcap),
     )

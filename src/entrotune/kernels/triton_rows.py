@@ -99,7 +99,7 @@ class TritonRows:
                 self.head,
                 reference_CV,
                 self.reference_head,
-                targets_C,
+                targets_C.contiguous(),
                 stats,
                 products_CV.stride(0),
                 grad_CV.stride(0),
