@@ -19,7 +19,7 @@ from entrotune.kernels.triton_lanes import (
     raised_pair,
     raised_tempered,
 )
-from entrotune.kernels.triton_math import LOG2_E, exp
+from entrotune.kernels.triton_math import LOG2_E, exp, maximum
 
 
 # How many rows there are, and where a chunk of them begins, must not compile it anew. In this order numbers
@@ -180,7 +180,7 @@ def row_kernel(
     log_mass = tl.log(mass_sum)
     mean = tl.sum(first, 0) / mass_sum
     entropy = log_mass - mean
-    varentropy = tl.maximum(tl.sum(second, 0) / mass_sum - mean * mean, 0.0)
+    varentropy = maximum(tl.sum(second, 0) / mass_sum - mean * mean, 0.0)
     target_gap = tl.where(target_z > LOWEST, target_z - top, float("-inf"))
     zero = 0.0 * entropy
     tempered_log_mass = zero
@@ -208,10 +208,10 @@ def row_kernel(
         other_log_mass = tl.log(other_sum)
         ratio = pair_log_mass - other_log_mass
         if FORWARD:
-            forward_kl = tl.maximum(tl.sum(forward, 0) / other_sum * inverse_pair + ratio, 0.0)
+            forward_kl = maximum(tl.sum(forward, 0) / other_sum * inverse_pair + ratio, 0.0)
         if REVERSE:
             pair_sum = exp(pair_log_mass)
-            backward_kl = tl.maximum(tl.sum(backward, 0) / pair_sum * inverse_pair - ratio, 0.0)
+            backward_kl = maximum(tl.sum(backward, 0) / pair_sum * inverse_pair - ratio, 0.0)
         if POWER:
             power_sum = tl.sum(powers, 0) * exp(-power * other_log_mass - (1 - power) * pair_log_mass)
     if MIXTURE:
@@ -226,8 +226,8 @@ def row_kernel(
             log_m = log_mixture(log_p, log_r, mixture)
             own += tl.sum(exp(log_p) * (log_p - log_m), 1)
             others += tl.sum(exp(log_r) * (log_r - log_m), 1)
-        mixture_kl = tl.maximum(tl.sum(own, 0), 0.0)
-        other_mixture_kl = tl.maximum(tl.sum(others, 0), 0.0)
+        mixture_kl = maximum(tl.sum(own, 0), 0.0)
+        other_mixture_kl = maximum(tl.sum(others, 0), 0.0)
 
     value, a0, a1, a2, b, bw, c, k, m, d, e_, f, g_ = SCALARS(
         top,

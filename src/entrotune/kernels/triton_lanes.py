@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from entrotune.kernels.triton_math import exp, tanh
+from entrotune.kernels.triton_math import exp, maximum, tanh
 
 # Where maxima start and what −inf becomes: exp() of it is 0, its square is finite, and 0 times either is 0. A lane's
 # entries that stand before its first possible one count 1 each, until the maximum rises from here and wipes them out.
@@ -30,7 +30,7 @@ def load_logits(products, head, inverse, cols, vocabulary, width, RAGGED: tl.con
         z *= head.scale * inverse
     # float16 has no LOWEST.
     if RAGGED or head.bias is not None or head.scale is not None or products.dtype.element_ty == tl.float16:
-        z = tl.where(inside, tl.maximum(z, LOWEST), LOWEST)
+        z = tl.where(inside, maximum(z, LOWEST), LOWEST)
     return z, bent
 
 
@@ -72,5 +72,5 @@ def raised_pair(rise, other_rise, own, mass, forward, backward, powers, inverse,
 
 @triton.jit
 def log_mixture(log_p, log_r, weight):
-    """log (w r + (1 − w) P), finite."""
-    return tl.maximum(tl.log(weight * exp(log_r) + (1 - weight) * exp(log_p)), LOWEST)
+    """log (w r + (1 − w) P), not −inf."""
+    return maximum(tl.log(weight * exp(log_r) + (1 - weight) * exp(log_p)), LOWEST)

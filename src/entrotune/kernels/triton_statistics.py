@@ -12,7 +12,7 @@ from entrotune.kernels.plan import Head
 from entrotune.kernels.triton_backend import on_device, padded
 from entrotune.kernels.triton_lanes import LOWEST, columns, load_logits, raised
 from entrotune.kernels.triton_launch import kernel_head, launch_options
-from entrotune.kernels.triton_math import exp
+from entrotune.kernels.triton_math import exp, maximum
 
 
 # How many rows there are, and where a chunk of them begins, must not compile it anew.
@@ -77,7 +77,7 @@ def statistics_kernel(
     tl.store(stats + stats_stride, log_mass)
     tl.store(stats + 2 * stats_stride, tl.where(target_z > LOWEST, target_z - top, float("-inf")))
     tl.store(stats + 3 * stats_stride, log_mass - mean)
-    tl.store(stats + 4 * stats_stride, tl.maximum(tl.sum(centred, 0) / mass_sum, 0.0))
+    tl.store(stats + 4 * stats_stride, maximum(tl.sum(centred, 0) / mass_sum, 0.0))
     tl.store(stats + 5 * stats_stride, 2 * log_mass - tl.log(tl.sum(squares, 0)))
     tl.store(above + row, tl.sum(larger, 0))
 
