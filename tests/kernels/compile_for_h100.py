@@ -1,42 +1,69 @@
 """Compile the kernels for compute capability 9.0 and print the bytes of stack they spill, for each objective.
 
-First how many kernels different numbers of rows, and beginnings of a chunk, make of one, and bytes that a thread reads
-and writes at once where the vocabulary is no multiple of 16.
+First how many kernels different numbers of rows, and beginnings of a chunk, make of two objectives, and of statistics
+with and without a soft cap; and bytes that a thread reads and writes at once where the vocabulary is no multiple of 16,
+and where gradients are scaled. The kernels are called as in training, on a driver that has no device and launches
+nothing; a warning is an error.
 """
 
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Set
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 import triton
 from triton.backends.compiler import GPUTarget
-from triton.backends.nvidia.compiler import CUDABackend
-from triton.compiler import ASTSource
-from triton.runtime.jit import create_function_from_signature
+from triton.runtime import driver
 
 from entrotune.kernels.plan import Head, Plan, Stream
+from entrotune.kernels.triton_backend import padded
 from entrotune.kernels.triton_kernels import row_kernel
-from entrotune.kernels.triton_rows import TritonRows, launch_shape
-from entrotune.kernels.triton_statistics import statistics_kernel
+from entrotune.kernels.triton_rows import TritonRows
+from entrotune.kernels.triton_scaling import scaling_kernel, triton_scaled
+from entrotune.kernels.triton_statistics import statistics_kernel, triton_statistics
 from entrotune.objectives import Objective
 
-POINTERS = {"products", "grads", "reference", "bias", "reference_bias"}
+VOCABULARY = 128256  # Llama 3's
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 
 
-def compiled(objective: str, softcap: float | None, *, vocabulary: int = 128256) -> Any:
-    """The kernel of an objective, by default for rows of Llama 3's vocabulary in bfloat16."""
-    hidden, weight = (torch.empty(size, 64, dtype=torch.bfloat16, device="meta") for size in (1, vocabulary))
+class Nowhere:
+    """A driver that says it has an H100 and launches nothing."""
+
+    utils = SimpleNamespace(
+        get_device_properties=lambda device: {"max_shared_mem": 227 << 10},
+        load_binary=lambda name, cubin, shared, device: (0, 0, 0, 0, 1024),
+        unload_module=lambda module: None,
+    )
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+    def get_current_target(self) -> GPUTarget:
+        return GPUTarget("cuda", 90, 32)
+
+    def launcher_cls(self, source: Any, metadata: Any) -> Any:
+        return lambda *arguments: None
+
+
+def call_rows(
+    objective: str, softcap: float | None = None, *, vocabulary: int = VOCABULARY, count: int = 2, start: int = 0
+) -> None:
+    """Statistics and gradient of rows in bfloat16 that begin somewhere in the call's."""
+    objective_, total = Objective(objective), start + count
+    hidden, weight = (torch.empty(size, 64, dtype=torch.bfloat16, device="meta") for size in (total, vocabulary))
     stream = Stream(hidden, weight, None, Head(1.0, softcap))
-    terms = Objective(objective).terms
-    by_row = torch.empty(len(terms), 1, device="meta") if Objective(objective).names else None
+    weights = torch.empty(len(objective_.terms), total) if objective_.names else None
     plan = Plan(
-        Objective(objective),
+        objective_,
         hidden_grad=True,
         weight_grad=True,
         bias_grad=False,
@@ -44,59 +71,35 @@ def compiled(objective: str, softcap: float | None, *, vocabulary: int = 128256)
         logits_dtype=torch.bfloat16,
         chunk_bytes=None,
         device=torch.device("cuda"),
-        weights=by_row,
+        weights=weights,
     )
-    rows = TritonRows(plan, stream, stream if plan.objective.needs.reference else None, 128)
-    odd = {"vocabulary"} if vocabulary % 16 else set()
-    odd |= {"width", "row_stride", "grad_stride"} if TritonRows.width(vocabulary) % 16 else set()
-    weights = "*fp32" if plan.objective.names else ("fp32",) * len(terms)
-    return built(row_kernel, rows.options, "bf16", weights=weights, odd=odd)
+    products, reference = torch.empty(2, count, padded(vocabulary), dtype=torch.bfloat16)[:, :, :vocabulary]
+    rows = TritonRows(plan, stream, stream if objective_.needs.reference else None, count)
+    rows(
+        products,
+        reference if objective_.needs.reference else None,
+        torch.empty(total, dtype=torch.long)[start:],
+        None if weights is None else weights[:, start:],
+        torch.empty(6, total)[:, start:],
+        products,
+    )
 
 
-def statistics(softcap: float | None) -> Any:
-    """The kernel that only takes statistics, of float32 logits."""
-    options = {
-        "RAGGED": False,
-        "HAS_BIAS": False,
-        "HAS_CAP": softcap is not None,
-        "HAS_SCALE": False,
-        **launch_shape(128256, 4),
-    }
-    return built(statistics_kernel, options, "fp32")
+def call_statistics(softcap: float | None = None, *, count: int = 2) -> None:
+    """Statistics only, of float32 logits."""
+    products = torch.empty(count, padded(VOCABULARY))[:, :VOCABULARY]
+    triton_statistics(products, torch.empty(count, dtype=torch.long), None, Head(1.0, softcap))
 
 
-def built(
-    kernel: Any,
-    options: dict[str, Any],
-    precision: str,
-    *,
-    weights: Any = None,
-    odd: Set[str] = frozenset(),
-) -> Any:
-    """Machine code of a kernel for logits of a precision, and an objective whose weights are of these types.
-
-    Args:
-        odd: numbers that are no multiples of 16.
-    """
-    launch = {name: value for name, value in options.items() if name not in kernel.arg_names}
-    options = {name: value for name, value in options.items() if name in kernel.arg_names}
-    names = kernel.arg_names
-    types = dict.fromkeys(names, "fp32")
-    types |= {name: "i32" for name in names if name.endswith("stride") or name in ("vocabulary", "width")}
-    types |= {name: f"*{precision}" for name in names if name in POINTERS}
-    types |= {"weights": weights} if weights else {}
-    types |= {"targets": "*i64", "stats": "*fp32"} | ({"above": "*i32"} if "above" in names else {})
-    types |= dict.fromkeys(options, "constexpr")
-    whole = {name for name in names if types[name][0] in "*i"} - odd
-    aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if name in whole}
-    source = ASTSource(kernel, types, {(names.index(name),): value for name, value in options.items()}, aligned)
-    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=launch)
+def compiled(kernel: Any) -> list[Any]:
+    """What has become of a kernel so far."""
+    return list(kernel.device_caches[0][0].values())
 
 
-def stack_bytes(cubin: bytes) -> str:
+def stack_bytes(kernel: Any) -> str:
     """What the assembler could not keep in registers."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(cubin)
+        file.write(kernel.asm["cubin"])
         file.flush()
         told = subprocess.run(
             [TOOLS / "cuobjdump", "-res-usage", file.name], capture_output=True, text=True, check=True
@@ -104,32 +107,33 @@ def stack_bytes(cubin: bytes) -> str:
     return re.findall(r"STACK:(\d+)", told)[0]
 
 
-def specializations() -> int:
-    """How many of the row kernel a training with a varying number of supervised tokens compiles."""
-    bind = create_function_from_signature(
-        row_kernel.signature, row_kernel.params, CUDABackend(GPUTarget("cuda", 90, 32))
-    )
-    constants = {p.name: 0 for p in row_kernel.params if p.is_constexpr}
-    logits, found = torch.empty(128256, dtype=torch.bfloat16), set()
-    for rows, start in ((1, 0), (16, 0), (17, 0), (17, 1), (18, 2), (64, 32)):
-        targets, stats = torch.zeros(rows, dtype=torch.long), torch.empty(6, rows)
-        sizes = (128256, 128256, 128256, stats.stride(0), 128256, 128256)
-        pointers = (*[logits] * 5, targets[start:], stats[:, start:])
-        found.add(str(bind(*pointers, *sizes, *[1.0] * 9, (1.0, -0.1), **constants)[1]))
-    return len(found)
-
-
-def bytes_at_once(ptx: str) -> str:
+def bytes_at_once(kernel: Any) -> str:
     """Of the widest loads and stores that a row is read and written by."""
     sizes = {"ld": 0, "st": 0}
-    for kind, vector, bits in re.findall(r"(ld|st)\.global(?:\.v(\d))?\.b(\d+)", ptx):
+    for kind, vector, bits in re.findall(r"(ld|st)\.global(?:\.v(\d))?\.b(\d+)", kernel.asm["ptx"]):
         sizes[kind] = max(sizes[kind], int(vector or 1) * int(bits) // 8)
     return f"{sizes['ld']} {sizes['st']}"
 
 
-print(f"row kernels\t{specializations()}", flush=True)
-print(f"ragged\t{bytes_at_once(compiled('ce', None, vocabulary=50257).asm['ptx'])}", flush=True)
-for softcap in (None, 30.0):
-    print(f"statistics {softcap}\t{stack_bytes(statistics(softcap).asm['cubin'])}", flush=True)
-    for objective in sys.argv[1:]:
-        print(f"{objective} {softcap}\t{stack_bytes(compiled(objective, softcap).asm['cubin'])}", flush=True)
+warnings.simplefilter("error")
+driver.set_active(Nowhere())
+for rows, begin in ((1, 0), (16, 0), (17, 0), (17, 1), (18, 2), (64, 32)):
+    call_rows("ce - 0.1*entropy", count=rows, start=begin)
+    call_rows("ce - alpha*entropy", count=rows, start=begin)
+    call_statistics(count=rows)
+for cap in (30.0, 16, 1):
+    call_statistics(cap)
+print(f"row kernels\t{len(compiled(row_kernel))}", flush=True)
+print(f"statistics kernels\t{len(compiled(statistics_kernel))}", flush=True)
+call_rows("ce", vocabulary=50257)
+print(f"ragged\t{bytes_at_once(compiled(row_kernel)[-1])}", flush=True)
+triton_scaled(torch.empty(4096), torch.empty(()), torch.bfloat16)
+print(f"scaling\t{bytes_at_once(compiled(scaling_kernel)[-1])}", flush=True)
+for cap in (None, 30.0):
+    statistics_kernel.device_caches.clear()
+    call_statistics(cap)
+    print(f"statistics {cap}\t{stack_bytes(compiled(statistics_kernel)[-1])}", flush=True)
+    for text in sys.argv[1:]:
+        row_kernel.device_caches.clear()
+        call_rows(text, cap)
+        print(f"{text} {cap}\t{stack_bytes(compiled(row_kernel)[-1])}", flush=True)

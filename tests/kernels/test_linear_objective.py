@@ -399,3 +399,31 @@ def test_targets_of_any_layout_and_of_smaller_integers_but_no_others() -> None:
             linear_objective(hidden, weight, torch.ones(2, 3, dtype=dtype), "ce")
     with pytest.raises(UserError, match="floating-point"):
         linear_objective(torch.ones(2, 3, 4, dtype=torch.int64), weight, targets, "ce")
+
+
+def test_targets_and_bias_may_be_parts_of_others(fused: Way) -> None:
+    hidden, weight, _, _ = tensors(35, shape=(9,), dtype=fused.dtype)
+    targets, bias = torch.arange(18, device=DEVICE), torch.linspace(-1, 1, 122, dtype=fused.dtype, device=DEVICE)
+
+    def gradient(targets: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        loss, _ = linear_objective(hidden, weight, targets, OBJECTIVE, bias=bias, backend=fused.backend)
+        return torch.autograd.grad(loss, hidden)[0]
+
+    expected = gradient(targets[::2].clone(), bias[::2].clone())
+    assert torch.equal(gradient(targets[::2], bias[::2].clone()), expected)
+    assert torch.equal(gradient(targets[::2].clone(), bias[::2]), expected)
+
+
+@pytest.mark.parametrize("vocabulary", [61, 64], ids=["padded", "whole"])
+@pytest.mark.parametrize("head", [{}, {"logit_scale": 0.5}, {"softcap": 3.0}], ids=["plain", "scaled", "capped"])
+@pytest.mark.parametrize(("broken", "rows"), [("hidden", [1]), ("weight", [0, 1, 2])])
+def test_what_is_not_a_number_shows(fused: Way, broken: str, rows: list[int], head: dict, vocabulary: int) -> None:
+    hidden, weight, _, _ = (t.detach() for t in tensors(36, shape=(3,), vocabulary=vocabulary, dtype=fused.dtype))
+    reference, targets = Reference(hidden.clone(), weight.clone()), torch.tensor([4, 2, 3], device=DEVICE)
+    {"hidden": hidden, "weight": weight}[broken][1, 0] = torch.nan
+    for objective in ("ce", "varentropy", "kl(ref)", "kl(ref, reverse=true)", "jsd(ref)", "focal"):
+        options = head | ({"reference": reference} if "ref" in objective else {})
+        loss, stats = linear_objective(hidden, weight, targets, objective, backend=fused.backend, **options)
+        assert loss.isnan(), objective
+        for value in (stats.loss, stats.entropy, stats.varentropy):
+            assert value.isnan().nonzero().view(-1).tolist() == rows, objective

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from backends import DEVICE
 from entrotune.errors import UserError
@@ -127,6 +128,44 @@ def test_impossible_tokens(backend: str) -> None:
     shown = truncated(everything.topk_logprobs)
     torch.testing.assert_close(shown.entropy, found.entropy, **SINGLE)
     torch.testing.assert_close(shown.varentropy, found.varentropy, **SINGLE)
+
+
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+@pytest.mark.parametrize("head", HEADS, ids=["plain", "scaled", "capped", "biased"])
+def test_what_is_not_a_number_shows(head: dict[str, Any], backend: str) -> None:
+    case = drawn()
+    case["hidden"][2, 0] = math.nan
+    found = row_statistics(**case, **head, backend=backend)
+    for value in (found.entropy, found.varentropy, found.renyi2):
+        assert value.isnan().nonzero().view(-1).tolist() == [2]
+    assert found.nll[2].isnan()
+    assert not found.is_top1[2]
+
+
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+def test_a_bias_may_be_part_of_another(backend: str) -> None:
+    case, bias = drawn(), torch.linspace(-1, 1, 2 * V, device=DEVICE)[::2]
+    found = row_statistics(**case, bias=bias, rank=True, top_k=K, backend=backend)
+    assert_statistics(found, truth(case, bias=bias), **SINGLE)
+
+
+class Waits(TorchDispatchMode):
+    """Counts the numbers that a device has to tell."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func.overloadpacket.__name__ == "_local_scalar_dense"
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_bias_makes_nothing_wait_for_the_device() -> None:
+    counts = []
+    for bias in (None, torch.zeros(V, device=DEVICE)):
+        with Waits() as waits:
+            row_statistics(**drawn(), bias=bias, backend="triton")
+        counts.append(waits.count)
+    assert counts[0] == counts[1]
 
 
 def test_tokens_as_likely_as_the_target_do_not_count_in_its_rank() -> None:

@@ -28,9 +28,9 @@ def test_compiles_once_for_an_h100_and_without_spills() -> None:
         [sys.executable, str(worker), *OBJECTIVES], capture_output=True, text=True, env=environment, check=False
     )
     assert found.returncode == 0, found.stderr
-    first, ragged, *lines = found.stdout.splitlines()
-    assert first == "row kernels\t1"
-    assert ragged == "ragged\t16 16"
+    first, second, ragged, scaling, *lines = found.stdout.splitlines()
+    assert (first, second) == ("row kernels\t2", "statistics kernels\t2")
+    assert (ragged, scaling) == ("ragged\t16 16", "scaling\t16 16")
     assert [line.split("\t")[0] for line in lines] == [
         f"{kernel} {cap}" for cap in ("None", "30.0") for kernel in ("statistics", *OBJECTIVES)
     ]

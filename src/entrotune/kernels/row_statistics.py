@@ -173,7 +173,7 @@ class _Blocks:
 
     def __init__(self, wanted: _Wanted, buffers: Tensor) -> None:
         self.wanted, self.buffers = wanted, buffers
-        self.impossible = wanted.bias is not None and bool(torch.isneginf(wanted.bias).any())
+        self.impossible = not wanted.triton and wanted.bias is not None and bool(torch.isneginf(wanted.bias).any())
 
     def __call__(self, u_BV: Tensor, targets_B: Tensor, has_target_B: Tensor) -> RowStatistics:
         wanted = self.wanted

@@ -19,17 +19,18 @@ from entrotune.kernels.triton_lanes import (
     raised_pair,
     raised_tempered,
 )
-from entrotune.kernels.triton_math import LOG2_E, exp
+from entrotune.kernels.triton_math import LOG2_E, exp, maximum
 
 
-# How many rows there are, and where a chunk of them begins, must not compile it anew.
+# How many rows there are, and where a chunk of them begins, must not compile it anew. In this order numbers
+# that are read together lie in pairs of 8 bytes, which one load takes.
 @triton.jit(do_not_specialize=["stats_stride"], do_not_specialize_on_alignment=["targets", "stats", "weights"])
 def row_kernel(
     products,
     grads,
-    bias,
+    head,
     reference,
-    reference_bias,
+    reference_head,
     targets,
     stats,
     row_stride,
@@ -38,10 +39,6 @@ def row_kernel(
     stats_stride,
     vocabulary,
     width,
-    scale,
-    softcap,
-    reference_scale,
-    reference_softcap,
     inverse,
     inverse_tempered,
     inverse_pair,
@@ -51,16 +48,9 @@ def row_kernel(
     SCALARS: tl.constexpr,
     ROW_WEIGHTS: tl.constexpr,
     RAGGED: tl.constexpr,
-    HAS_BIAS: tl.constexpr,
-    HAS_CAP: tl.constexpr,
-    HAS_SCALE: tl.constexpr,
-    HAS_REFERENCE_BIAS: tl.constexpr,
-    HAS_REFERENCE_CAP: tl.constexpr,
-    HAS_REFERENCE_SCALE: tl.constexpr,
     TEMPERED: tl.constexpr,
     WEIGHTED: tl.constexpr,
     MOMENTS: tl.constexpr,
-    REFERENCE: tl.constexpr,
     PAIR_TEMPERED: tl.constexpr,
     FORWARD: tl.constexpr,
     REVERSE: tl.constexpr,
@@ -83,9 +73,10 @@ def row_kernel(
 ):
     """Statistics of a row into `stats`, and its gradient with respect to the products into `grads`.
 
-    `inverse` is 1 / the temperature of the logits, `inverse_tempered` 1 / that of q, `inverse_pair` 1 / that of the
-    comparison with the reference. P is p, or q where PAIR_TEMPERED. `weights` are those of the objective's terms: a
-    tuple, or where to find ROW_WEIGHTS of them a row.
+    `head` and `reference_head` are `KernelHead`s; without a reference it and its head are None. `inverse` is 1 / the
+    temperature of the logits, `inverse_tempered` 1 / that of q, `inverse_pair` 1 / that of the comparison with the
+    reference. P is p, or q where PAIR_TEMPERED. `weights` are those of the objective's terms: a tuple, or where to find
+    ROW_WEIGHTS of them a row.
     """
     FIRST: tl.constexpr = "evict_last" if HINTS and GRADIENT else ""
     LAST: tl.constexpr = "evict_first" if HINTS else ""
@@ -94,13 +85,12 @@ def row_kernel(
     grads += row * grad_stride
     if ROW_WEIGHTS > 0:
         weights += row * ROW_WEIGHTS
-    reference += row * reference_stride
+    if reference is not None:
+        reference += row * reference_stride
     lanes = columns(BLOCK, ENTRIES)
     target = tl.load(targets + row)
     at_target = target + tl.zeros([1], tl.int32)
-    target_z, _target_bent = load_logits(
-        products, bias, at_target, vocabulary, width, scale, softcap, inverse, RAGGED, HAS_BIAS, HAS_CAP, HAS_SCALE, ""
-    )
+    target_z, _target_bent = load_logits(products, head, inverse, at_target, vocabulary, width, RAGGED, "")
     target_z = tl.sum(target_z, 0)
 
     tops = tl.full([BLOCK // ENTRIES], LOWEST, tl.float32)
@@ -121,21 +111,7 @@ def row_kernel(
 
     for start in range(0, vocabulary, BLOCK):
         cols = start + lanes
-        z, bent = load_logits(
-            products,
-            bias,
-            cols,
-            vocabulary,
-            width,
-            scale,
-            softcap,
-            inverse,
-            RAGGED,
-            HAS_BIAS,
-            HAS_CAP,
-            HAS_SCALE,
-            FIRST,
-        )
+        z, bent = load_logits(products, head, inverse, cols, vocabulary, width, RAGGED, FIRST)
         if MOMENTS:
             inside = tl.where(cols < vocabulary, tl.where(z > LOWEST, z, float("-inf")), 0.0)
             total += tl.sum(inside, 1)
@@ -168,22 +144,8 @@ def row_kernel(
                 weighted_first += tl.sum(qw * gap, 1)
             if PAIR_TEMPERED:
                 pair = q
-        if REFERENCE:
-            y, _other_bent = load_logits(
-                reference,
-                reference_bias,
-                cols,
-                vocabulary,
-                width,
-                reference_scale,
-                reference_softcap,
-                inverse,
-                RAGGED,
-                HAS_REFERENCE_BIAS,
-                HAS_REFERENCE_CAP,
-                HAS_REFERENCE_SCALE,
-                FIRST,
-            )
+        if reference is not None:
+            y, _other_bent = load_logits(reference, reference_head, inverse, cols, vocabulary, width, RAGGED, FIRST)
             new_others = tl.maximum(other_tops, tl.max(y, 1))
             other_mass, forward, backward, powers = raised_pair(
                 rise, new_others - other_tops, own, other_mass, forward, backward, powers, inverse_pair, power
@@ -210,7 +172,7 @@ def row_kernel(
         tempered, tempered_first, weighted, weighted_first = raised_tempered(
             rise, tempered, tempered_first, weighted, weighted_first, inverse_tempered
         )
-    if REFERENCE:
+    if reference is not None:
         other_mass, forward, backward, powers = raised_pair(
             rise, other_top - other_tops, own, other_mass, forward, backward, powers, inverse_pair, power
         )
@@ -218,7 +180,7 @@ def row_kernel(
     log_mass = tl.log(mass_sum)
     mean = tl.sum(first, 0) / mass_sum
     entropy = log_mass - mean
-    varentropy = tl.maximum(tl.sum(second, 0) / mass_sum - mean * mean, 0.0)
+    varentropy = maximum(tl.sum(second, 0) / mass_sum - mean * mean, 0.0)
     target_gap = tl.where(target_z > LOWEST, target_z - top, float("-inf"))
     zero = 0.0 * entropy
     tempered_log_mass = zero
@@ -241,15 +203,15 @@ def row_kernel(
     pair_log_mass = log_mass
     if PAIR_TEMPERED:
         pair_log_mass = tempered_log_mass
-    if REFERENCE:
+    if reference is not None:
         other_sum = tl.sum(other_mass, 0)
         other_log_mass = tl.log(other_sum)
         ratio = pair_log_mass - other_log_mass
         if FORWARD:
-            forward_kl = tl.maximum(tl.sum(forward, 0) / other_sum * inverse_pair + ratio, 0.0)
+            forward_kl = maximum(tl.sum(forward, 0) / other_sum * inverse_pair + ratio, 0.0)
         if REVERSE:
             pair_sum = exp(pair_log_mass)
-            backward_kl = tl.maximum(tl.sum(backward, 0) / pair_sum * inverse_pair - ratio, 0.0)
+            backward_kl = maximum(tl.sum(backward, 0) / pair_sum * inverse_pair - ratio, 0.0)
         if POWER:
             power_sum = tl.sum(powers, 0) * exp(-power * other_log_mass - (1 - power) * pair_log_mass)
     if MIXTURE:
@@ -257,43 +219,15 @@ def row_kernel(
         others = own
         for start in range(0, vocabulary, BLOCK):
             cols = start + lanes
-            z, bent = load_logits(
-                products,
-                bias,
-                cols,
-                vocabulary,
-                width,
-                scale,
-                softcap,
-                inverse,
-                RAGGED,
-                HAS_BIAS,
-                HAS_CAP,
-                HAS_SCALE,
-                FIRST,
-            )
-            y, _other_bent = load_logits(
-                reference,
-                reference_bias,
-                cols,
-                vocabulary,
-                width,
-                reference_scale,
-                reference_softcap,
-                inverse,
-                RAGGED,
-                HAS_REFERENCE_BIAS,
-                HAS_REFERENCE_CAP,
-                HAS_REFERENCE_SCALE,
-                FIRST,
-            )
+            z, bent = load_logits(products, head, inverse, cols, vocabulary, width, RAGGED, FIRST)
+            y, _other_bent = load_logits(reference, reference_head, inverse, cols, vocabulary, width, RAGGED, FIRST)
             log_p = (z - top) * inverse_pair - pair_log_mass
             log_r = (y - other_top) * inverse_pair - other_log_mass
             log_m = log_mixture(log_p, log_r, mixture)
             own += tl.sum(exp(log_p) * (log_p - log_m), 1)
             others += tl.sum(exp(log_r) * (log_r - log_m), 1)
-        mixture_kl = tl.maximum(tl.sum(own, 0), 0.0)
-        other_mixture_kl = tl.maximum(tl.sum(others, 0), 0.0)
+        mixture_kl = maximum(tl.sum(own, 0), 0.0)
+        other_mixture_kl = maximum(tl.sum(others, 0), 0.0)
 
     value, a0, a1, a2, b, bw, c, k, m, d, e_, f, g_ = SCALARS(
         top,
@@ -325,26 +259,11 @@ def row_kernel(
     tl.store(stats + 5 * stats_stride, varentropy)
 
     if GRADIENT:
-        outer = scale * inverse
         blocks = tl.cdiv(vocabulary, BLOCK)
         for index in range(blocks):
             # Backwards: the end of the row was read last, so it is still near.
             cols = (blocks - 1 - index) * BLOCK + lanes
-            z, bent = load_logits(
-                products,
-                bias,
-                cols,
-                vocabulary,
-                width,
-                scale,
-                softcap,
-                inverse,
-                RAGGED,
-                HAS_BIAS,
-                HAS_CAP,
-                HAS_SCALE,
-                LAST,
-            )
+            z, bent = load_logits(products, head, inverse, cols, vocabulary, width, RAGGED, LAST)
             u = z - top
             grad = tl.zeros([BLOCK // ENTRIES, ENTRIES], tl.float32)
             if USE_P:
@@ -362,21 +281,7 @@ def row_kernel(
                     share = b + bw / (1 + exp(-0.01 * (z - target_z)))
                 grad += tl.exp2(u * (inverse_tempered * LOG2_E) - tempered_log_mass * LOG2_E) * share
             if USE_D or USE_E or USE_F or USE_G:
-                y, _other_bent = load_logits(
-                    reference,
-                    reference_bias,
-                    cols,
-                    vocabulary,
-                    width,
-                    reference_scale,
-                    reference_softcap,
-                    inverse,
-                    RAGGED,
-                    HAS_REFERENCE_BIAS,
-                    HAS_REFERENCE_CAP,
-                    HAS_REFERENCE_SCALE,
-                    LAST,
-                )
+                y, _other_bent = load_logits(reference, reference_head, inverse, cols, vocabulary, width, RAGGED, LAST)
                 log_r = (y - other_top) * inverse_pair - other_log_mass
                 log_pair = u * inverse_pair - pair_log_mass
                 if USE_D:
@@ -393,8 +298,8 @@ def row_kernel(
                 grad += m * z
             if target // BLOCK == blocks - 1 - index:
                 grad -= tl.where(cols == target, c, 0.0)
-            if HAS_CAP:
+            if head.softcap is not None:
                 grad *= 1 - bent * bent
-            if HAS_CAP or HAS_SCALE:
-                grad *= outer
+            if head.scale is not None:
+                grad *= head.scale * inverse
             tl.store(grads + cols, grad.to(grads.dtype.element_ty), mask=cols < width, eviction_policy=LAST)

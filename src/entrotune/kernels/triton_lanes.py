@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from entrotune.kernels.triton_math import exp, tanh
+from entrotune.kernels.triton_math import exp, maximum, tanh
 
 # Where maxima start and what −inf becomes: exp() of it is 0, its square is finite, and 0 times either is 0. A lane's
 # entries that stand before its first possible one count 1 each, until the maximum rises from here and wipes them out.
@@ -11,39 +11,26 @@ LOWEST = tl.constexpr(-1e18)
 
 
 @triton.jit
-def load_logits(
-    products,
-    bias,
-    cols,
-    vocabulary,
-    width,
-    scale,
-    softcap,
-    inverse,
-    RAGGED: tl.constexpr,
-    HAS_BIAS: tl.constexpr,
-    HAS_CAP: tl.constexpr,
-    HAS_SCALE: tl.constexpr,
-    POLICY: tl.constexpr,
-):
+def load_logits(products, head, inverse, cols, vocabulary, width, RAGGED: tl.constexpr, POLICY: tl.constexpr):
     """Logits of some columns, LOWEST beyond the vocabulary and for −inf, and what the soft cap bends them to in −1 … 1.
 
-    softcap(x) = cap·tanh(x / cap) of (products + bias)·scale, times `inverse`, the inverse temperature. Rows have room
-    for `width` columns, which is more than the vocabulary where that is RAGGED. POLICY says what the caches are told.
+    `head` is a `KernelHead`: softcap(x) = cap·tanh(x / cap) of (products + bias)·scale, times the inverse temperature.
+    Rows have room for `width` columns, which is more than the vocabulary where that is RAGGED. POLICY says what the
+    caches are told.
     """
     inside = cols < vocabulary
     z = tl.load(products + cols, mask=cols < width, other=LOWEST, eviction_policy=POLICY).to(tl.float32)
-    if HAS_BIAS:
-        z += tl.load(bias + cols, mask=inside, other=0.0).to(tl.float32)
+    if head.bias is not None:
+        z += tl.load(head.bias + cols, mask=inside, other=0.0).to(tl.float32)
     bent = z
-    if HAS_CAP:
-        bent = tanh(z * scale / softcap)
-        z = bent * softcap * inverse
-    elif HAS_SCALE:
-        z *= scale * inverse
+    if head.softcap is not None:
+        bent = tanh(z * head.scale / head.softcap)
+        z = bent * head.softcap * inverse
+    elif head.scale is not None:
+        z *= head.scale * inverse
     # float16 has no LOWEST.
-    if RAGGED or HAS_BIAS or HAS_CAP or HAS_SCALE or products.dtype.element_ty == tl.float16:
-        z = tl.where(inside, tl.maximum(z, LOWEST), LOWEST)
+    if RAGGED or head.bias is not None or head.scale is not None or products.dtype.element_ty == tl.float16:
+        z = tl.where(inside, maximum(z, LOWEST), LOWEST)
     return z, bent
 
 
@@ -85,5 +72,5 @@ def raised_pair(rise, other_rise, own, mass, forward, backward, powers, inverse,
 
 @triton.jit
 def log_mixture(log_p, log_r, weight):
-    """log (w r + (1 − w) P), finite."""
-    return tl.maximum(tl.log(weight * exp(log_r) + (1 - weight) * exp(log_p)), LOWEST)
+    """log (w r + (1 − w) P), not −inf."""
+    return maximum(tl.log(weight * exp(log_r) + (1 - weight) * exp(log_p)), LOWEST)

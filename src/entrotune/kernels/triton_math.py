@@ -54,14 +54,14 @@ def tanh(x):
 
 @triton.jit
 def maximum(x, y):
-    """The larger."""
-    return tl.maximum(x, y)
+    """The larger; as in PyTorch, what is not a number stays so."""
+    return tl.maximum(x, y, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit
 def minimum(x, y):
-    """The smaller."""
-    return tl.minimum(x, y)
+    """The smaller; as in PyTorch, what is not a number stays so."""
+    return tl.minimum(x, y, propagate_nan=tl.PropagateNan.ALL)
 
 
 @triton.jit

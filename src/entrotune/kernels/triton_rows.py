@@ -11,14 +11,10 @@ from torch import Tensor
 from entrotune.kernels.plan import Plan, Stream
 from entrotune.kernels.triton_backend import on_device, padded
 from entrotune.kernels.triton_kernels import row_kernel
+from entrotune.kernels.triton_launch import kernel_head, launch_options
 from entrotune.kernels.triton_scalars import compile_scalars
 from entrotune.kernels.triton_scaling import triton_scaled
 
-# Bytes that a thread loads at once.
-LOAD_BYTES = 16
-# Warps of a program whose row is read once, and of one whose row is read twice: the fewer rows are under way at a time,
-# the more of their second reads the second-level cache answers (`benchmarks/linear_objective.py --tune`).
-ONCE_WARPS, TWICE_WARPS = 16, 32
 # Whether the caches are told to keep what is read again, and to let go of what was read and written for the last time.
 HINTS = False
 
@@ -35,7 +31,8 @@ class TritonRows:
 
     def __init__(self, plan: Plan, stream: Stream, reference: Stream | None, chunk: int) -> None:
         vocabulary, needs = stream.weight.shape[0], plan.objective.needs
-        self.stream, self.reference = stream, reference
+        self.head = kernel_head(stream.bias, stream.head)
+        self.reference_head = None if reference is None else kernel_head(reference.bias, reference.head)
         terms, by_row = plan.objective.terms, plan.weights is not None
         scalars = compile_scalars(terms, vocabulary, by_row=by_row)
         used = scalars.used
@@ -43,17 +40,9 @@ class TritonRows:
         self.options: dict[str, Any] = {
             "SCALARS": scalars.function,
             "ROW_WEIGHTS": len(terms) if by_row else 0,
-            "RAGGED": self.width(vocabulary) != vocabulary,
-            "HAS_BIAS": stream.bias is not None,
-            "HAS_CAP": stream.head.softcap is not None,
-            "HAS_SCALE": stream.head.scale != stream.head.temperature,
-            "HAS_REFERENCE_BIAS": reference is not None and reference.bias is not None,
-            "HAS_REFERENCE_CAP": reference is not None and reference.head.softcap is not None,
-            "HAS_REFERENCE_SCALE": reference is not None and reference.head.scale != reference.head.temperature,
             "TEMPERED": needs.temperature is not None,
             "WEIGHTED": needs.sigmoid_weights,
             "MOMENTS": needs.logit_sum or needs.logit_squares,
-            "REFERENCE": needs.reference,
             "PAIR_TEMPERED": pair != 1.0,
             "FORWARD": needs.forward_kl,
             "REVERSE": needs.reverse_kl,
@@ -66,7 +55,7 @@ class TritonRows:
             "USE_SQUARE": "a2" in used,
             "USE_Q": bool(used & {"b", "bw"}),
             **{f"USE_{name.upper()}": name in used for name in "kmdefg"},
-            **launch_shape(vocabulary, plan.logits_dtype.itemsize, twice=plan.any_grad),
+            **launch_options(vocabulary, plan.logits_dtype.itemsize, twice=plan.any_grad),
         }
         self.numbers = (
             1 / stream.head.temperature,
@@ -102,45 +91,23 @@ class TritonRows:
         grad_CV: Tensor,
     ) -> None:
         """Statistics [6, C] and, where wanted, the gradient with respect to the products."""
-        head, other = self.stream.head, self.reference
-        reference = products_CV if reference_CV is None else reference_CV
-        bias = products_CV if self.stream.bias is None else self.stream.bias
-        other_bias = bias if other is None or other.bias is None else other.bias
         count, vocabulary = products_CV.shape
         with on_device(products_CV.device):
             row_kernel[(count,)](
                 products_CV,
                 grad_CV,
-                bias,
-                reference,
-                other_bias,
-                targets_C,
+                self.head,
+                reference_CV,
+                self.reference_head,
+                targets_C.contiguous(),
                 stats,
                 products_CV.stride(0),
                 grad_CV.stride(0),
-                reference.stride(0),
+                0 if reference_CV is None else reference_CV.stride(0),
                 stats.stride(0),
                 vocabulary,
                 self.width(vocabulary),
-                head.scale,
-                head.softcap or 1.0,
-                1.0 if other is None else other.head.scale,
-                1.0 if other is None else other.head.softcap or 1.0,
                 *self.numbers,
                 self.weights if weights_TC is None else weights_TC.T.contiguous(),
                 **self.options,
             )
-
-
-def launch_shape(vocabulary: int, itemsize: int, *, twice: bool = False) -> dict[str, Any]:
-    """Columns that a program holds at a time, those of a lane, its warps, and that a product and a sum become one.
-
-    Args:
-        itemsize: bytes of an entry of the products.
-        twice: whether rows are read twice.
-    """
-    entries = LOAD_BYTES // itemsize
-    largest = 32 * entries * (TWICE_WARPS if twice else ONCE_WARPS)
-    block = min(largest, max(32 * entries, 1 << (vocabulary - 1).bit_length()))
-    warps = block // (32 * entries)
-    return {"BLOCK": block, "ENTRIES": entries, "num_warps": warps, "enable_fp_fusion": True}

@@ -29,5 +29,6 @@ def triton_scaled(values: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
     count = values.numel()
     if count:
         with on_device(values.device):
-            scaling_kernel[(triton.cdiv(count, BLOCK),)](values, factor, out, count, BLOCK=BLOCK, num_warps=WARPS)
+            grid = (triton.cdiv(count, BLOCK),)
+            scaling_kernel[grid](values, factor, out, count, BLOCK=BLOCK, num_warps=WARPS, enable_fp_fusion=True)
     return out

@@ -3,8 +3,6 @@
 Shapes: B rows, V vocabulary.
 """
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -13,15 +11,15 @@ from torch import Tensor
 from entrotune.kernels.plan import Head
 from entrotune.kernels.triton_backend import on_device, padded
 from entrotune.kernels.triton_lanes import LOWEST, columns, load_logits, raised
-from entrotune.kernels.triton_math import exp
-from entrotune.kernels.triton_rows import launch_shape
+from entrotune.kernels.triton_launch import kernel_head, launch_options
+from entrotune.kernels.triton_math import exp, maximum
 
 
 # How many rows there are, and where a chunk of them begins, must not compile it anew.
 @triton.jit(do_not_specialize=["stats_stride"], do_not_specialize_on_alignment=["targets", "stats", "above"])
 def statistics_kernel(
     products,
-    bias,
+    head,
     targets,
     stats,
     above,
@@ -29,13 +27,8 @@ def statistics_kernel(
     stats_stride,
     vocabulary,
     width,
-    scale,
-    softcap,
     inverse,
     RAGGED: tl.constexpr,
-    HAS_BIAS: tl.constexpr,
-    HAS_CAP: tl.constexpr,
-    HAS_SCALE: tl.constexpr,
     BLOCK: tl.constexpr,
     ENTRIES: tl.constexpr,
 ):
@@ -47,21 +40,8 @@ def statistics_kernel(
     products += row * row_stride
     lanes = columns(BLOCK, ENTRIES)
     target = tl.load(targets + row)
-    target_z, _target_bent = load_logits(
-        products,
-        bias,
-        target + tl.zeros([1], tl.int32),
-        vocabulary,
-        width,
-        scale,
-        softcap,
-        inverse,
-        RAGGED,
-        HAS_BIAS,
-        HAS_CAP,
-        HAS_SCALE,
-        "",
-    )
+    at_target = target + tl.zeros([1], tl.int32)
+    target_z, _target_bent = load_logits(products, head, inverse, at_target, vocabulary, width, RAGGED, "")
     target_z = tl.sum(target_z, 0)
     tops = tl.full([BLOCK // ENTRIES], LOWEST, tl.float32)
     mass = tl.zeros([BLOCK // ENTRIES], tl.float32)
@@ -70,21 +50,7 @@ def statistics_kernel(
     squares = mass
     larger = tl.zeros([BLOCK // ENTRIES], tl.int32)
     for start in range(0, vocabulary, BLOCK):
-        z, _bent = load_logits(
-            products,
-            bias,
-            start + lanes,
-            vocabulary,
-            width,
-            scale,
-            softcap,
-            inverse,
-            RAGGED,
-            HAS_BIAS,
-            HAS_CAP,
-            HAS_SCALE,
-            "",
-        )
+        z, _bent = load_logits(products, head, inverse, start + lanes, vocabulary, width, RAGGED, "")
         larger += tl.sum((z > target_z).to(tl.int32), 1)
         new_tops = tl.maximum(tops, tl.max(z, 1))
         rise = new_tops - tops
@@ -111,7 +77,7 @@ def statistics_kernel(
     tl.store(stats + stats_stride, log_mass)
     tl.store(stats + 2 * stats_stride, tl.where(target_z > LOWEST, target_z - top, float("-inf")))
     tl.store(stats + 3 * stats_stride, log_mass - mean)
-    tl.store(stats + 4 * stats_stride, tl.maximum(tl.sum(centred, 0) / mass_sum, 0.0))
+    tl.store(stats + 4 * stats_stride, maximum(tl.sum(centred, 0) / mass_sum, 0.0))
     tl.store(stats + 5 * stats_stride, 2 * log_mass - tl.log(tl.sum(squares, 0)))
     tl.store(above + row, tl.sum(larger, 0))
 
@@ -124,29 +90,19 @@ def triton_statistics(products_BV: Tensor, targets_B: Tensor, bias: Tensor | Non
     count, vocabulary = products_BV.shape
     stats = torch.empty(6, count, dtype=torch.float32, device=products_BV.device)
     above = torch.empty(count, dtype=torch.int32, device=products_BV.device)
-    width = padded(vocabulary)
-    options: dict[str, Any] = {
-        "RAGGED": width != vocabulary,
-        "HAS_BIAS": bias is not None,
-        "HAS_CAP": head.softcap is not None,
-        "HAS_SCALE": head.scale != head.temperature,
-        **launch_shape(vocabulary, products_BV.element_size()),
-    }
     if count:
         with on_device(products_BV.device):
             statistics_kernel[(count,)](
                 products_BV,
-                products_BV if bias is None else bias,
+                kernel_head(bias, head),
                 targets_B,
                 stats,
                 above,
                 products_BV.stride(0),
                 stats.stride(0),
                 vocabulary,
-                width,
-                head.scale,
-                head.softcap or 1.0,
+                padded(vocabulary),
                 1 / head.temperature,
-                **options,
+                **launch_options(vocabulary, products_BV.element_size()),
             )
     return stats, above
