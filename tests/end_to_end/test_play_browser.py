@@ -251,6 +251,48 @@ def test_stop_keeps_what_was_written_and_frees_the_model(page: Any, running: Any
     assert whole != kept
 
 
+@pytest.mark.parametrize(("tab", "panel"), [("Read", "What comes next"), ("Compare", "Jensen-Shannon")])
+def test_stop_gives_up_a_text_and_frees_the_model(page: Any, running: Any, tab: str, panel: str) -> None:
+    name = tab.lower()
+    page.get_by_role("tab", name=tab).click()
+    page.fill(f"#{name}-text textarea", "A mango")
+    page.click(f"#{name}-go")
+    has(page, f"#{name}-panel", panel)
+    pid = running.workers[0].pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        page.fill(f"#{name}-text textarea", "never read")
+        page.click(f"#{name}-go")
+        page.wait_for_timeout(300)
+        page.click(f"#{name}-stop")
+        has(page, f"#{name}-notice", "stopped; what was there before stays")
+        given_back(running.workers[0])
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    tokens = page.locator(f"#{name}-tokens .tok[data-at]")
+    playwright.expect(tokens).to_have_count(len("A mango"))
+    page.fill(f"#{name}-text textarea", "and on")
+    page.click(f"#{name}-go")
+    playwright.expect(tokens).to_have_count(len("and on"))
+    playwright.expect(page.locator(f"#{name}-notice [role=alert]")).to_have_count(0)
+    assert running.workers[0].pid == pid
+
+
+def test_many_presses_while_a_response_is_written_leave_the_page_alive(page: Any, running: Any) -> None:
+    tokens = page.locator("#write-tokens .tok[data-at]")
+    with in_the_middle(page, running.workers[0]):
+        for number in range(60):  # the server answers 40 events at a time
+            tokens.nth(number % 4).dispatch_event("click")
+        page.locator("#write-creativity input[type=range]").focus()
+        page.keyboard.press("ArrowRight")
+        playwright.expect(page.locator("#write-strategy textarea, #write-strategy input")).to_have_value(
+            "temperature(0.85) + top_p(0.95)"
+        )
+        tokens.nth(2).dispatch_event("click")
+    place = int(tokens.nth(2).get_attribute("data-at"))
+    has(page, "#write-panel h3", f"Token {place + 1}")
+
+
 @pytest.mark.parametrize("leave", ["close", "reload"])
 def test_a_tab_that_is_left_in_the_middle_frees_the_model(page: Any, running: Any, browser: Any, leave: str) -> None:
     context = browser.new_context()

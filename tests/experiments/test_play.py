@@ -19,6 +19,7 @@ from entrotune.experiments.play.handlers import Opened, Page, Panel, Pressed, Re
 from entrotune.experiments.play.shaping import Shaping
 from entrotune.experiments.play.strategies import OFFERS, strategy_at, takes_creativity
 from entrotune.experiments.play.worker import LostWorkerError, Worker
+from entrotune.experiments.play.worker_process import StoppedError
 from entrotune.models import load_model
 from tiny import byte_tokenizer, tiny_llama
 from tiny_files import write_model
@@ -146,7 +147,7 @@ def test_numbers_told_while_writing_are_those_of_the_text(page: Page, strategy: 
     prompt, *parts = [part for part in told if part is not None]
     for sample in range(2):
         told = [new for part in parts if isinstance(part, list) for new in part if new.sample == sample]
-        read = worker.ask("read", ids=[*prompt, *(new.token.id for new in told)])[len(prompt) :]
+        read = worker.ask("read", tells=True, ids=[*prompt, *(new.token.id for new in told)])[len(prompt) :]
         assert [new.token.index for new in told] == [token.index for token in read]
         assert [new.token.rank for new in told] == [token.rank for token in read]
         for name in ("entropy", "varentropy", "nll"):
@@ -188,9 +189,49 @@ def test_of_events_answered_at_once_the_last_counts() -> None:
     shown = Panel()
     slid = shown.turn()
     pressed = shown.press(Pressed((5, 6), 1))
-    assert not shown.is_last(slid)  # its answer is of the token before, whenever it comes
-    assert shown.is_last(pressed)
+    assert not slid()  # its answer is of the token before, whenever it comes
+    assert pressed()
     assert shown.pressed == Pressed((5, 6), 1)
+
+
+def test_a_press_that_arrives_after_a_later_one_is_not_gone_to() -> None:
+    shown = Panel()
+    later = shown.press(Pressed((5, 6), 1), 8)
+    assert not shown.press(Pressed((5, 6), 0), 7)()
+    assert later()
+    assert shown.pressed == Pressed((5, 6), 1)
+    assert shown.press(Pressed((5, 6), 2), 9)()
+    assert not later()
+
+
+def test_what_is_stopped_is_not_wanted_any_more() -> None:
+    shown = Panel()
+    reading, pressed = shown.reading(), shown.press(Pressed((5, 6), 1))
+    assert reading()
+    assert pressed()
+    shown.stop()
+    assert not reading()
+    assert not pressed()
+    assert shown.reading()()
+
+
+def test_a_text_that_is_read_can_be_stopped_before_each_layer(folders: list[Path]) -> None:
+    explorer = Explorer(str(folders[0]), dtype="float32", device="cpu", max_tokens=MOST)
+    told: list[Any] = []
+
+    def stop_at_the_second(part: Any) -> None:
+        told.append(part)
+        if len(told) == 2:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        explorer.read([5, 6, 7], tell=stop_at_the_second)
+    assert told == [None, None]
+    assert len(explorer.read([5, 6, 7], tell=told.append)) == 3
+    layers = len(told) - 2
+    assert layers == load_model(folders[0])[0].config.num_hidden_layers
+    explorer.read([8, 9], tell=lambda part: None)
+    assert len(told) == layers + 2  # who asked before is not told
 
 
 def test_two_models_on_one_text(page: Page, folders: list[Path]) -> None:

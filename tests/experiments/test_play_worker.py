@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from entrotune.errors import UserError
-from entrotune.experiments.play.worker import Limits, LostWorkerError, Worker
+from entrotune.experiments.play.worker import GivenUpError, Limits, LostWorkerError, Worker
 from experiments.play_objects import Speaker
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes are stopped by a POSIX signal")
@@ -128,6 +128,32 @@ def test_only_one_is_asked_at_a_time(started: Callable[..., Worker]) -> None:
         worker.ask("echo", said=1)
     running.close()
     assert worker.ask("echo", said=1) == 1
+
+
+def test_an_answer_that_is_not_wanted_any_more_is_given_up(started: Callable[..., Worker]) -> None:
+    worker = started(silence=60.0, stopping=60.0, turn=60.0)
+    worker.start()
+    pid = hung(worker)
+    with pytest.raises(GivenUpError, match="stopped; what was there before stays"):
+        worker.ask("echo", said=1, wanted=lambda: False)
+    os.kill(pid, signal.SIGCONT)
+    assert worker.ask("echo", said=2, wanted=lambda: True) == 2
+    running = worker.stream("count", to=1000, each=0.05)
+    next(number for number in running if number is not None)
+    with pytest.raises(GivenUpError):  # nor does it wait for its turn
+        worker.ask("echo", said=3, wanted=lambda: False)
+    running.close()
+    assert worker.pid == pid
+
+
+def test_what_tells_is_stopped_when_it_is_not_wanted_any_more(started: Callable[..., Worker]) -> None:
+    worker = started(silence=60.0, stopping=0.7)
+    worker.start()
+    pid = worker.pid
+    with pytest.raises(GivenUpError):
+        worker.ask("count", to=1000, each=0.05, tells=True, wanted=lambda: False)
+    assert worker.ask("echo", said=1) == 1
+    assert worker.pid == pid  # it ended its counting in time
 
 
 def test_closing_ends_a_process_that_hangs(started: Callable[..., Worker]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch.nn import ModuleList
 
 from entrotune.data import Row, prompts_of
 from entrotune.data.tokens import check_tokenizer, tokenize
@@ -148,9 +149,10 @@ class Explorer:
             raise UserError(f"the text has {len(ids):,} tokens; at most {self._most:,} are read at once, so shorten it")
         return ids
 
-    def read(self, ids: Sequence[int]) -> tuple[Token, ...]:
-        """Each token of a text with the numbers of the distribution it was chosen from."""
-        return self._text(ids).tokens
+    def read(self, ids: Sequence[int], *, tell: Callable[[Any], None]) -> tuple[Token, ...]:
+        """Each token of a text with the numbers of the distribution it was chosen from; tells None now and then."""
+        with self._told_of_each_layer(tell):
+            return self._text(ids).tokens
 
     def position(self, ids: Sequence[int], at: int, shaping: Shaping) -> Position:
         """The distribution that token `at` was chosen from, and what settings make of it.
@@ -257,6 +259,17 @@ class Explorer:
             yield
         finally:
             hook.remove()
+
+    @contextlib.contextmanager
+    def _told_of_each_layer(self, tell: Callable[[Any], None]) -> Iterator[None]:
+        """Tell None before each layer: a sign of life, and where a long text can be stopped."""
+        lists = [module for module in base_of(self._model).modules() if isinstance(module, ModuleList)]
+        hooks = [layer.register_forward_pre_hook(lambda *_: tell(None)) for layers in lists for layer in layers]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def _tell_whole(self, sample: int, ids: list[int], new: Sequence[int], tell: Callable[[Any], None]) -> None:
         """Tell a response that could not be followed while it was made."""

@@ -15,7 +15,7 @@ from entrotune.experiments.play.explorer import SHOWN, About, Ended
 from entrotune.experiments.play.panels import Sample
 from entrotune.experiments.play.shaping import Shaping
 from entrotune.experiments.play.watching import New
-from entrotune.experiments.play.worker import Worker
+from entrotune.experiments.play.worker import Wanted, Worker
 from entrotune.scoring.examine import Token
 
 MOST_SAMPLES = 8
@@ -45,30 +45,56 @@ class Pressed:
     at: int
 
 
+class Turns:
+    """Events of one kind, of which the last one counts where several are answered at the same time."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def begin(self) -> Wanted:
+        """An event begins; its answer is wanted until another one does."""
+        self._last += 1
+        mine = self._last
+        return lambda: mine == self._last
+
+
 class Panel:
-    """What a tab's panel shows, in one browser tab: of events that are answered at the same time the last one counts.
+    """What a tab shows, in one browser tab: of events that are answered at the same time the last one counts.
 
     Attributes:
-        pressed: the token whose distribution it is.
+        pressed: the token whose distribution is open.
     """
 
     def __init__(self) -> None:
         self.pressed: Pressed | None = None
-        self._last = 0
+        self._presses, self._readings = Turns(), Turns()
+        self._newest = 0
 
-    def press(self, pressed: Pressed | None) -> int:
-        """Go to another token, or to none; returns the event's turn."""
+    def press(self, pressed: Pressed | None, number: Any = None) -> Wanted:
+        """Go to another token, or to none.
+
+        Args:
+            number: the browser's count of presses; one that arrives after a later one is not gone to.
+        """
+        if isinstance(number, int):
+            if number < self._newest:
+                return lambda: False
+            self._newest = number
         self.pressed = pressed
         return self.turn()
 
-    def turn(self) -> int:
-        """The turn of an event that begins."""
-        self._last += 1
-        return self._last
+    def turn(self) -> Wanted:
+        """What is open is to be shown anew."""
+        return self._presses.begin()
 
-    def is_last(self, turn: int) -> bool:
-        """Whether no event began after that turn."""
-        return turn == self._last
+    def reading(self) -> Wanted:
+        """A text is about to be read."""
+        return self._readings.begin()
+
+    def stop(self) -> None:
+        """Nothing that has begun is wanted any more."""
+        self._presses.begin()
+        self._readings.begin()
 
 
 def pressed_at(opened: Opened | None, row: Any, at: Any) -> Pressed:
@@ -124,17 +150,18 @@ class Page:
         """Whether the two models' distributions are over the same tokens."""
         return len({model.tokens_mark for model in self.models}) == 1
 
-    def read(self, text: str, chat: bool, by: str) -> tuple[Opened, Pressed, Markup]:
+    def read(self, text: str, chat: bool, by: str, wanted: Wanted | None = None) -> tuple[Opened, Pressed, Markup]:
         """A text as coloured tokens; what comes next is open."""
-        ids = tuple(self._workers[0].ask("ids_of", text=text, chat=chat))
-        tokens = self._workers[0].ask("read", ids=ids)
+        ids = tuple(self._workers[0].ask("ids_of", wanted=wanted, text=text, chat=chat))
+        tokens = self._workers[0].ask("read", wanted=wanted, tells=True, ids=ids)
         return Opened((ids,), (tokens,)), Pressed(ids, len(ids)), drawing.coloured(tokens, by=by, pressed=(0, len(ids)))
 
-    def position(self, pressed: Pressed | None, shaping: Shaping) -> Markup:
+    def position(self, pressed: Pressed | None, shaping: Shaping, wanted: Wanted | None = None) -> Markup:
         """The distribution at the token that is pressed."""
         if pressed is None:
             return drawing.empty(PRESS_A_TOKEN)
-        return panels.position_panel(self._workers[0].ask("position", ids=pressed.ids, at=pressed.at, shaping=shaping))
+        place = self._workers[0].ask("position", wanted=wanted, ids=pressed.ids, at=pressed.at, shaping=shaping)
+        return panels.position_panel(place)
 
     def write(self, request: Request, by: str) -> Iterator[tuple[Opened, Markup] | None]:
         """Responses as they are written, several times a second; None where there is nothing new.
@@ -146,15 +173,18 @@ class Page:
         for picture in _pictures(self._workers[0], request):
             yield picture and (_opened(*picture), panels.samples_panel(picture[1], by=by, run=run))
 
-    def compare(self, text: str, chat: bool, by: str) -> tuple[Opened, Pressed, Markup, Markup]:
+    def compare(
+        self, text: str, chat: bool, by: str, wanted: Wanted | None = None
+    ) -> tuple[Opened, Pressed, Markup, Markup]:
         """A text coloured by the difference of two models, and what the colours mean; what comes next is open.
 
         Raises:
             UserError: there is one model, or their tokens differ.
         """
         first, second = self._two()
-        ids = tuple(first.ask("ids_of", text=text, chat=chat))
-        opened = Opened((ids,), (first.ask("read", ids=ids), second.ask("read", ids=ids)))
+        ids = tuple(first.ask("ids_of", wanted=wanted, text=text, chat=chat))
+        one, two = (worker.ask("read", wanted=wanted, tells=True, ids=ids) for worker in (first, second))
+        opened = Opened((ids,), (one, two))
         pressed = Pressed(ids, len(ids))
         return opened, pressed, *self.colour_difference(opened, pressed, by)
 
@@ -166,15 +196,16 @@ class Page:
         spot = None if pressed is None else (0, pressed.at)
         return drawing.differing(one, two, by=by, pressed=spot), drawing.scale(by, both=True)
 
-    def differ(self, pressed: Pressed | None, temperature: float) -> Markup:
+    def differ(self, pressed: Pressed | None, temperature: float, wanted: Wanted | None = None) -> Markup:
         """The two distributions at the token that is pressed."""
         if pressed is None:
             return drawing.empty(PRESS_A_TOKEN)
         first, second = self._two()
         ids, at = pressed.ids, pressed.at
         shaping = Shaping(temperature=temperature)
-        places = [worker.ask("position", ids=ids, at=at, shaping=shaping) for worker in (first, second)]
-        rows = [worker.ask("log_probabilities", ids=ids, at=at) for worker in (first, second)]
+        both = (first, second)
+        places = [worker.ask("position", wanted=wanted, ids=ids, at=at, shaping=shaping) for worker in both]
+        rows = [worker.ask("log_probabilities", wanted=wanted, ids=ids, at=at) for worker in both]
         chosen = places[0].chosen
         found = difference(*rows, shown=SHOWN, always=[chosen.id] if chosen else [])
         texts = first.ask("texts_of", ids=ids, of=found.tokens)

@@ -1,6 +1,7 @@
 """The page: its tabs, and which handler answers what."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -9,6 +10,7 @@ from entrotune.experiments.play import drawing, parts
 from entrotune.experiments.play.handlers import PRESS_A_TOKEN, Opened, Page, Panel, pressed_at
 from entrotune.experiments.play.serving import MOST_FILE_BYTES
 from entrotune.experiments.play.wiring import RANGES, file_text, on, on_press, request, shaping, within
+from entrotune.experiments.play.worker import GivenUpError, Wanted
 
 EXAMPLE = (
     "The capital of France is Paris. The capital of Australia is Canberra, though many people would say Sydney.\n"
@@ -68,15 +70,15 @@ def _read_tab(page: Page) -> None:
     chat = parts.chat_box(page, "Read it as a chat message that the model is about to answer", value=False)
     with gr.Row(elem_classes=["buttons"]):
         go = gr.Button("Read", variant="primary", elem_id="read-go")
+        stop = gr.Button("Stop", elem_id="read-stop")
         file = gr.UploadButton(f"Open a text file, up to {MOST_FILE_BYTES // 1_000_000} MB", file_types=["text"])
     notice = parts.notice("read")
     by, tokens = _coloured("read", "Read a text to see it here, a colour a token.")
     opened, shown, sliders, panel = _position(page, "read", tokens, notice)
 
     def read(text: str, chat: bool, by: str, shown: Panel, *settings: float) -> tuple[Any, ...]:
-        found, end, coloured = page.read(text, chat, by)
-        turn = shown.press(end)
-        return found, coloured, _last(page.position(end, shaping(*settings)), shown, turn)
+        found, end, coloured = page.read(text, chat, by, shown.reading())
+        return found, coloured, _last(partial(page.position, end, shaping(*settings)), shown.press(end))
 
     def open_file(file: Mapping[str, Any], *others: Any) -> Iterator[tuple[Any, ...]]:
         text = file_text(file)
@@ -86,6 +88,7 @@ def _read_tab(page: Page) -> None:
     inputs, outputs = [text, chat, by, shown, *sliders], [opened, tokens, panel]
     on([go.click, text.submit, chat.change], read, inputs, notice, outputs)
     on([file.upload], open_file, [file, *inputs[1:]], notice, [text, *outputs])
+    parts.gives_up(stop, shown)
 
 
 def _write_tab(page: Page) -> None:
@@ -115,6 +118,7 @@ def _compare_tab(page: Page) -> None:
     chat = parts.chat_box(page, "Read it as a chat message that the models are about to answer", value=False)
     with gr.Row(elem_classes=["buttons"]):
         go = gr.Button("Compare", variant="primary", elem_id="compare-go")
+        stop = gr.Button("Stop", elem_id="compare-stop")
     notice = parts.notice("compare")
     by = gr.Radio(list(drawing.DIFFERENCES), value="surprisal", label="Colour by the change of", elem_id="compare-by")
     coloured, meaning = page.colour_difference(None, None, "surprisal")
@@ -124,15 +128,15 @@ def _compare_tab(page: Page) -> None:
     panel = parts.html(drawing.empty(PRESS_A_TOKEN), elem_id="compare-panel")
     opened, shown = gr.State(None), gr.State(Panel())
 
-    def differing(shown: Panel, turn: int, temperature: float | None) -> Any:
-        return _last(page.differ(shown.pressed, within("temperature", temperature)), shown, turn)
+    def differing(shown: Panel, wanted: Wanted, temperature: float | None) -> Any:
+        return _last(partial(page.differ, shown.pressed, within("temperature", temperature)), wanted)
 
     def compare(text: str, chat: bool, by: str, shown: Panel, temperature: float) -> tuple[Any, ...]:
-        found, end, coloured, meaning = page.compare(text, chat, by)
+        found, end, coloured, meaning = page.compare(text, chat, by, shown.reading())
         return found, coloured, meaning, differing(shown, shown.press(end), temperature)
 
-    def press(opened: Opened | None, row: Any, at: Any, shown: Panel, temperature: float) -> tuple[Any, ...]:
-        return (differing(shown, shown.press(pressed_at(opened, row, at)), temperature),)
+    def press(opened: Opened | None, row: Any, at: Any, number: Any, shown: Panel, temperature: float) -> Any:
+        return (differing(shown, shown.press(pressed_at(opened, row, at), number), temperature),)
 
     def reshape(shown: Panel, temperature: float | None) -> tuple[Any, ...]:
         return (gr.skip() if temperature is None else differing(shown, shown.turn(), temperature),)
@@ -145,6 +149,7 @@ def _compare_tab(page: Page) -> None:
     on([by.change], recolour, [opened, shown, by], notice, [tokens, scale])
     on_press(tokens, press, [opened, shown, temperature], notice, [panel])
     on([temperature.change], reshape, [shown, temperature], notice, [panel], lively=True)
+    parts.gives_up(stop, shown)
 
 
 def _write_both(page: Page) -> None:
@@ -176,11 +181,11 @@ def _position(
     sliders = parts.sliders(name)
     panel = parts.html(drawing.empty(PRESS_A_TOKEN), elem_id=f"{name}-panel")
 
-    def at_turn(shown: Panel, turn: int, settings: Sequence[float | None]) -> tuple[Any, ...]:
-        return (_last(page.position(shown.pressed, shaping(*settings)), shown, turn),)
+    def at_turn(shown: Panel, wanted: Wanted, settings: Sequence[float | None]) -> tuple[Any, ...]:
+        return (_last(partial(page.position, shown.pressed, shaping(*settings)), wanted),)
 
-    def press(opened: Opened | None, row: Any, at: Any, shown: Panel, *settings: float) -> tuple[Any, ...]:
-        return at_turn(shown, shown.press(pressed_at(opened, row, at)), settings)
+    def press(opened: Opened | None, row: Any, at: Any, number: Any, shown: Panel, *settings: float) -> Any:
+        return at_turn(shown, shown.press(pressed_at(opened, row, at), number), settings)
 
     def reshape(shown: Panel, *settings: float | None) -> tuple[Any, ...]:
         # While a number is typed there may be none.
@@ -191,6 +196,10 @@ def _position(
     return opened, shown, sliders, panel
 
 
-def _last(found: Any, shown: Panel, turn: int) -> Any:
-    """What is to be shown, unless something was pressed or slid since then, which is answered too."""
-    return found if shown.is_last(turn) else gr.skip()
+def _last(find: Callable[..., Any], wanted: Wanted) -> Any:
+    """What is to be shown, unless something was pressed, slid or stopped since then, which is answered too."""
+    try:
+        found = find(wanted=wanted)
+    except GivenUpError:
+        return gr.skip()
+    return found if wanted() else gr.skip()

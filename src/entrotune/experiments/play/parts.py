@@ -129,6 +129,11 @@ def stops(asking: Asking, running: Any, name: str) -> None:
     asking.stop.click(None, js=say, api_visibility="private")
 
 
+def gives_up(stop: gr.Button, shown: gr.State) -> None:
+    """Have a button stop what is read and what is opened in its tab; the answer that is given up says so."""
+    stop.click(lambda shown: shown.stop(), [shown], None, show_progress="hidden", queue=False, api_visibility="private")
+
+
 def asset(name: str) -> str:
     """A file of the page."""
     return (files("entrotune.experiments.play") / "assets" / name).read_text(encoding="utf-8")

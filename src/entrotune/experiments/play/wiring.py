@@ -52,7 +52,7 @@ def on(
 
 
 def on_press(tokens: gr.HTML, handler: Handler, inputs: Sequence[Any], notice: gr.HTML, outputs: Sequence[Any]) -> None:
-    """Have a handler answer a press on a token; it is told row and place of the token after the first input.
+    """Have a handler answer a press on a token; after the first input it is told row, place and number of the press.
 
     Every press is answered: of gradio's "always_last" the last answer is for the place that was pressed first.
     """
@@ -60,7 +60,7 @@ def on_press(tokens: gr.HTML, handler: Handler, inputs: Sequence[Any], notice: g
 
     def pressed(opened: Any, event: gr.EventData, *others: Any) -> Any:
         told = event._data if isinstance(event._data, dict) else {}
-        return safe(opened, told.get("row"), told.get("at"), *others)
+        return safe(opened, *(told.get(name) for name in ("row", "at", "number")), *others)
 
     tokens.press(
         pressed,

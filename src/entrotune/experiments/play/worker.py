@@ -18,6 +18,9 @@ _TO_END = 1.0  # seconds a process gets to end by itself; it has nothing to keep
 # Seconds of silence after which whoever waits is told that there is nothing yet, and may go.
 _QUIET = 0.5
 
+Wanted = Callable[[], bool]
+"""Whether an answer is still wanted."""
+
 Said = tuple[str, Any]
 """`part`, `done` or `refused` and what the process says; `quiet` where it has said nothing for a moment."""
 
@@ -41,6 +44,10 @@ class Limits:
 
 class LostWorkerError(UserError):
     """The process of a model ended or hung; the next request starts a new one."""
+
+
+class GivenUpError(UserError):
+    """An answer that was not wanted any more."""
 
 
 class Worker:
@@ -86,14 +93,24 @@ class Worker:
         finally:
             self._turn.release()
 
-    def ask(self, method: str, **values: Any) -> Any:
+    def ask(self, method: str, *, wanted: Wanted | None = None, tells: bool = False, **values: Any) -> Any:
         """What a method of the object returns.
 
+        Args:
+            wanted: asked now and then, also while another request is answered, whether to go on waiting.
+            tells: whether the method has an argument `tell`, by which it can be stopped; what it tells is nothing.
+
         Raises:
+            GivenUpError: it is not wanted any more.
             UserError: the method raised, or the process ended or hung.
         """
-        (answer,) = (value for kind, value in self._answers(method, values, streams=False) if kind == "done")
-        return answer
+        with contextlib.closing(self._answers(method, values, streams=tells)) as answers:
+            for kind, value in answers:
+                if kind == "done":
+                    return value
+                if wanted is not None and not wanted():
+                    raise GivenUpError("stopped; what was there before stays")
+        raise AssertionError("an answer ends with `done` or an error")
 
     def stream(self, method: str, **values: Any) -> Generator[Any]:
         """What a method of the object tells on its way by its argument `tell`; closing the iterator stops it.

@@ -6,7 +6,7 @@ const focus = (token) => {
   token.focus();
 };
 // Responses that are being written are drawn anew several times a second, without what was pressed meanwhile.
-let pressed = null;
+let pressed = null, presses = 0;
 const run = () => element.querySelector("[data-run]")?.dataset.run;
 const mark = (token) => all().forEach((one) => one.setAttribute("aria-pressed", one === token ? "true" : "false"));
 new MutationObserver(() => {
@@ -24,7 +24,8 @@ const press = (token) => {
       behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth",
     });
   }
-  trigger("press", { row: Number(token.dataset.row), at: Number(token.dataset.at) });
+  // Two presses in short order may arrive the other way round.
+  trigger("press", { row: Number(token.dataset.row), at: Number(token.dataset.at), number: ++presses });
 };
 element.addEventListener("click", (event) => {
   const token = event.target.closest(".tok[data-at]");
