@@ -251,6 +251,13 @@ def test_stop_keeps_what_was_written_and_frees_the_model(page: Any, running: Any
     assert whole != kept
 
 
+def test_tab_goes_from_a_dropdown_to_the_next_control(page: Any) -> None:
+    page.get_by_role("tab", name="Write").click()
+    page.locator("#write-offer input").focus()
+    page.keyboard.press("Tab")
+    playwright.expect(page.locator("#write-creativity input[type=number]")).to_be_focused()
+
+
 @pytest.mark.parametrize(("tab", "panel"), [("Read", "What comes next"), ("Compare", "Jensen-Shannon")])
 def test_stop_gives_up_a_text_and_frees_the_model(page: Any, running: Any, tab: str, panel: str) -> None:
     name = tab.lower()

@@ -100,4 +100,4 @@ def _above(value: float) -> float:
     if value <= 0 or not math.isfinite(value):
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next((factor * power for factor in (1, 2, 3, 4, 5, 6, 8) if factor * power >= value), 10 * power)
+    return next((factor * power for factor in (1, 1.2, 1.5, 2, 3, 4, 5, 6, 8) if factor * power >= value), 10 * power)

@@ -50,7 +50,7 @@ def look() -> dict[str, Any]:
 def build(page: Page) -> gr.Blocks:
     """The page of one model or two."""
     with gr.Blocks(title="entrotune play", analytics_enabled=False) as blocks:
-        parts.html(drawing.heading(page.models))
+        parts.html(drawing.heading(page.models), js_on_load=parts.asset("keys.js"))
         with gr.Tabs():
             with gr.Tab("Read", id="read"):
                 _read_tab(page)
