@@ -135,5 +135,5 @@ def test_why_too_few_rows_are_left_is_told(model: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     line = '{"id": "x", "prompt": "p%d", "completion": "c"}\n'
     rows.write_text("".join(line % number for number in range(3)), encoding="utf-8")
-    with pytest.raises(UserError, match=r"only one different prompt .* \(2 rejects: .*rows.jsonl:2 \(id x\): duplicate id"):
+    with pytest.raises(UserError, match=r"only one different prompt .* \(2 rejects: .*:2 \(id x\): duplicate id"):
         train(data=str(rows), model=str(model), out=str(tmp_path / "out"), max_length=128, progress=False)
