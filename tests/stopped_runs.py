@@ -121,4 +121,4 @@ def metrics(out: str | Path) -> list[dict[str, Any]]:
 
 def leftovers(out: str | Path) -> list[Path]:
     """What was written under a temporary name and forgotten."""
-    return [path for path in Path(out).rglob("*") if path.name.startswith(".")]
+    return [path for path in Path(out).rglob("*") if path.name.startswith(".") and path.name != ".lock"]

@@ -1,6 +1,8 @@
 """Files are whole or untouched, whatever happens while they are written."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -45,3 +47,16 @@ def _stop_halfway(path: Path) -> None:
     with open_atomic(path) as file:
         file.write("half of it")
         raise KeyboardInterrupt
+
+
+def test_an_error_of_the_system_names_the_file_that_was_wanted(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a file", encoding="utf-8")
+    with pytest.raises(OSError, match="File exists") as caught:
+        atomic_write_text(tmp_path / "a" / "b.txt", "x")
+    assert str(caught.value.filename).startswith(str(tmp_path / "a"))
+    with pytest.raises(OSError, match="No space left on device") as caught, open_atomic(tmp_path / "c.txt"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.filename == str(tmp_path / "c.txt")
+    with pytest.raises(OSError, match="File name too long") as caught:
+        atomic_write_text(tmp_path / ("n" * 250), "x")
+    assert caught.value.filename == str(tmp_path / ("n" * 250))

@@ -10,6 +10,9 @@ from typing import IO, Any
 
 from entrotune.errors import UserError
 
+LOCK = ".lock"
+"""The file in a folder that the process at work on it holds."""
+
 
 @contextlib.contextmanager
 def open_atomic(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
@@ -20,10 +23,11 @@ def open_atomic(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         mode: `"w"` (UTF-8 text) or `"wb"`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
     try:
-        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+        with _naming(path), os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -35,6 +39,42 @@ def open_atomic(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let an error of the system name the file that was to be written: it knows a temporary one, or none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or str(error.filename).endswith(".partial"):
+            error.filename = str(path)
+        raise
+
+
+@contextlib.contextmanager
+def alone(folder: str | Path) -> Iterator[None]:
+    """Hold a folder, which is made where it is not there yet, for this process alone. A kill lets it go.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(f"another process works on {folder}; wait for it, or give another folder") from None
+    except NotImplementedError:  # a file system without locks: its user has to see to it
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check_page(path: str | Path | None) -> None:

@@ -204,3 +204,14 @@ def test_through_a_real_process() -> None:
     told = "entrotune train: --learning_rate: expected a number or null, got abc (entrotune train --help"
     assert ended.err.startswith(told)
     assert ended.err.count("\n") == 1
+
+
+def test_numbers_that_no_computer_counts_to_are_refused() -> None:
+    huge = 10**30
+    assert f"--count is {huge}; expected a whole number of at most" in _refused("--count", str(huge))
+    assert f"--count is -{huge}" in _refused("--count", f"-{huge}")
+    assert _parsed("--count", "9000000000")["count"] == 9_000_000_000
+
+
+def test_an_empty_argument_is_told(capsys: Here) -> None:
+    assert "did not expect ''; values follow the name of an option" in command_here(capsys, "train", "").err

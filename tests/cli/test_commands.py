@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from commands import command_here
 
@@ -98,3 +99,25 @@ def test_only_the_first_process_shows_what_was_made(capsys: Here, monkeypatch: p
     monkeypatch.setenv("RANK", "1")
     ended = command_here(capsys, "doctor")
     assert (ended.code, ended.out) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        MemoryError(),
+    ],
+)
+def test_a_lack_of_memory_is_told(capsys: Here, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def without_memory(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("entrotune.cli.main.run", without_memory)
+    ended = command_here(capsys, "doctor")
+    assert ended.code == 2
+    assert ended.err.startswith("entrotune doctor: there is not enough memory (")
+    assert "use a smaller model" in ended.err
+    error = RuntimeError("another matter")
+    with pytest.raises(RuntimeError, match="another matter"):
+        command_here(capsys, "doctor")

@@ -160,8 +160,9 @@ def test_nobody_listens() -> None:
         pytest.raises(UserError, match="no connection"),
     ):
         endpoint.complete(HI, max_tokens=1, seed=0)
-    with pytest.raises(UserError, match="is no address"):
-        Endpoint("127.0.0.1:8000", "m", strategy=strategy)
+    for wrong in ("127.0.0.1:8000", "http://", "http://[::1", "http://127.0.0.1:999999", "ftp://127.0.0.1"):
+        with pytest.raises(UserError, match="is no address"):
+            Endpoint(wrong, "m", strategy=strategy)
 
 
 def test_strategies_as_requests() -> None:

@@ -185,6 +185,7 @@ def test_objectives_are_named_once_with_ce_first() -> None:
     [
         ({"seeds": []}, "seeds must be one or more different whole numbers"),
         ({"seeds": [1, 1]}, "seeds must be one or more different whole numbers"),
+        ({"temperatures": [1e-320]}, r"temperatures must be from 1e-30 to 1e\+30, not \[1e-320\]"),
         ({"temperatures": [0.0]}, "temperatures must be numbers above 0"),
         ({"temperatures": [float("nan")]}, "temperatures must be numbers above 0"),
         ({"samples": 0}, "samples must be at least 1"),

@@ -14,6 +14,7 @@ import yaml
 
 from entrotune import compare
 from entrotune.errors import UserError
+from entrotune.files import alone
 from experiments.conftest import small
 
 Compared = tuple[Path, dict[str, Any]]
@@ -80,6 +81,14 @@ def test_a_comparison_that_was_moved_goes_on(model: Path, rows: Path, compared: 
     assert _numbers(again) == _numbers(record)
     assert {path: path.stat().st_mtime_ns for path in moved.rglob("*.safetensors")} == written
     assert all(Path(run).is_relative_to(moved) for variant in again["variants"] for run in variant["runs"])
+
+
+def test_a_comparison_that_another_process_works_on(model: Path, rows: Path, compared: Compared) -> None:
+    config = small(model, rows, compared[0], seeds=[0, 1])
+    for changes in ({"resume": True}, {"overwrite": True}):
+        with alone(compared[0]), pytest.raises(UserError, match="another process works on"):
+            compare(config.replace(**changes), progress=False)
+    assert (compared[0] / "comparison.json").exists()
 
 
 def test_overwrite_replaces_a_comparison_and_nothing_else(model: Path, rows: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from commands import command_here
 from entrotune import DiffuseConfig, UserError, diffuse, load_model
+from entrotune.files import alone
 from tiny_files import write_model
 
 
@@ -113,6 +114,14 @@ def test_a_finished_run_is_not_done_again(base: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="already holds a run; add --resume"):
         diffuse(config, progress=False)
     assert diffuse(config.replace(overwrite=True), progress=False)["after"] == first["after"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"leave_one_out": True}])
+def test_a_folder_that_another_process_works_on(base: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    config = recipe(base, tmp_path / "run", targets=[str(sets_in(tmp_path / "sets"))], passes=1, **changes)
+    with alone(tmp_path / "run"), pytest.raises(UserError, match="another process works on"):
+        diffuse(config, progress=False)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
 
 
 def test_resume_with_other_targets_is_refused(base: Path, tmp_path: Path) -> None:

@@ -90,7 +90,8 @@ def test_report_of_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"temperatures": [1.0, 1.0]}, "temperatures must be different numbers"),
+        ({"temperatures": [1.0, 1.0]}, "temperatures must be one or more different numbers"),
+        ({"temperatures": [0.0, 1e-320]}, r"temperatures must be from 1e-30 to 1e\+30, not \[0.0, "),
         ({"seed": -1}, r"seed must be a whole number from 0 to 2\*\*32 - 1, not -1"),
     ],
 )
@@ -128,3 +129,11 @@ def test_the_recipe_of_the_demo_is_the_demo() -> None:
     )
     wanted = {key: value for key, value in demo_config().to_dict().items() if key not in ("resume", "overwrite")}
     assert yaml.safe_load((RECIPES / "demo.yaml").read_text(encoding="utf-8")) == wanted, regenerate
+
+
+def test_why_too_few_rows_are_left_is_told(model: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    line = '{"id": "x", "prompt": "p%d", "completion": "c"}\n'
+    rows.write_text("".join(line % number for number in range(3)), encoding="utf-8")
+    with pytest.raises(UserError, match=r"only one different prompt .* \(2 rejects: .*:2 \(id x\): duplicate id"):
+        train(data=str(rows), model=str(model), out=str(tmp_path / "out"), max_length=128, progress=False)

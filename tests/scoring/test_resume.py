@@ -222,7 +222,7 @@ def test_rows_that_changed_are_found_where_there_is_no_file_to_hash(
 def test_two_processes_on_one_folder(data: Path, options: dict[str, Any]) -> None:
     with (
         ScoreWriter(Path(options["out"]), {}).open(),
-        pytest.raises(UserError, match="another process is writing scores"),
+        pytest.raises(UserError, match="another process works on"),
     ):
         score(str(data), **options)
     score(str(data), **options)

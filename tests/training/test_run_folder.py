@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from entrotune.errors import UserError
+from entrotune.files import alone
 from entrotune.training import RunFolder, TrainConfig, run_training
 
 Recipe = Callable[..., TrainConfig]
@@ -36,6 +37,18 @@ def test_an_occupied_folder(recipe: Recipe) -> None:
     before = content(Path(config.out))
     assert run_training(config.replace(resume=True, keep_checkpoints=7)) == first
     assert content(Path(config.out)) == before
+
+
+def test_a_folder_that_another_process_works_on(recipe: Recipe) -> None:
+    config = recipe(max_steps=1)
+    out = Path(config.out)
+    with alone(out):
+        refused(config, "another process works on .*; wait for it, or give another folder")
+    record = run_training(config)
+    with alone(out):
+        assert run_training(config.replace(resume=True)) == record  # nothing is written
+        refused(config.replace(overwrite=True), "another process works on")
+    assert run_training(config.replace(overwrite=True))["steps"] == record["steps"]
 
 
 def test_a_finished_run_needs_neither_model_nor_data(recipe: Recipe, data: Path) -> None:
@@ -91,7 +104,7 @@ def test_an_empty_folder_and_one_with_leftovers_will_do(recipe: Recipe) -> None:
     Path(config.out).mkdir()
     (Path(config.out) / ".run.json.abc.partial").write_text("{")
     assert run_training(config)["status"] == "finished"
-    assert not list(Path(config.out).glob(".*"))
+    assert [path.name for path in Path(config.out).glob(".*")] == [".lock"]
 
 
 def test_changed_data_and_changed_models_are_refused(recipe: Recipe, data: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import difflib
 import inspect
 import json
 import re
+import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -69,7 +70,17 @@ def parse(
     except ArgumentError as error:
         told = _explained(" ".join(str(error).split()), kinds, arguments)
         raise UserError(f"{told} ({_help(name)})") from None
+    _check_sizes(values)
     return values | switched
+
+
+def _check_sizes(values: Mapping[str, Any], under: str = "") -> None:
+    """Refuse whole numbers that no computer counts to: libraries fail on them in ways of their own."""
+    for name, value in values.items():
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            _check_sizes(vars(value), f"{under}{name}.")
+        elif isinstance(value, int) and abs(value) > sys.maxsize:
+            raise UserError(f"--{under}{name} is {value}; expected a whole number of at most {sys.maxsize}")
 
 
 def option_types(target: Any) -> dict[str, Any]:
@@ -249,8 +260,8 @@ def _explained(told: str, kinds: Mapping[str, Any], arguments: Sequence[str]) ->
         return f"the recipe has a field {key} that does not exist{_nearest(key, list(kinds))}"
     if found := re.match(r"the following arguments are required: (.*)", told):
         return f"missing: {found[1]}"
-    if found := re.match(r"unrecognized arguments: (\S+)", told):
-        return f"did not expect {found[1]}; values follow the name of an option"
+    if found := re.match(r"unrecognized arguments: ?(\S*)", told):
+        return f"did not expect {found[1] or repr('')}; values follow the name of an option"
     if told.startswith("Unexpected config:"):
         return "the recipe is not a YAML mapping of fields to values"
     if told.startswith("Problems parsing config:"):

@@ -15,6 +15,7 @@ from entrotune.errors import UserError
 
 INTERRUPTED = 130
 ON_SEVERAL_PROCESSES = ("train",)
+LESS_MEMORY = "use a smaller model, shorter texts or smaller batches, or a machine with more"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,9 +47,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"entrotune {name}: {error.strerror}: {error.filename or 'while writing'}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not _lacks_memory(error):
+            raise
+        told = (str(error).strip() or "the process").splitlines()[0]
+        print(f"entrotune {name}: there is not enough memory ({told}); {LESS_MEMORY}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"entrotune {name}: interrupted; what is complete is kept. {_going_on(name)} to go on", file=sys.stderr)
         return INTERRUPTED
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether memory ran out, on a device or here; PyTorch on a CPU has no error of its own for it."""
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return known or "can't allocate memory" in str(error)
 
 
 def run(name: str, arguments: Sequence[str]) -> int:

@@ -59,7 +59,7 @@ class Endpoint:
     """
 
     def __init__(self, url: str, model: str, *, strategy: Strategy, timeout: float = 120.0, retries: int = 5) -> None:
-        if not url.startswith(("http://", "https://")):
+        if not _is_address(url):
             raise UserError(f"endpoint '{url}' is no address; expected one such as http://127.0.0.1:8000/v1")
         self.url, self.model = url.rstrip("/"), model
         self._settings = request_settings(strategy)
@@ -185,6 +185,14 @@ def request_settings(strategy: Strategy) -> dict[str, float]:
 def request_seed(stream: random.Random) -> int:
     """A seed for one request, of 31 bits, from the sample's own stream."""
     return stream.getrandbits(31)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        return False
+    return parsed.scheme in ("http", "https") and bool(parsed.host) and (parsed.port or 0) < 2**16
 
 
 def _pause(tries: int, asked: float | None) -> float:

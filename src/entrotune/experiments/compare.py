@@ -1,12 +1,10 @@
 """`entrotune compare`: several ways to tune from one start, measured side by side."""
 
 import math
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.progress import Progress
 
 from entrotune.evaluation import HeldOut
@@ -18,11 +16,11 @@ from entrotune.experiments.compare_train import check_targets, check_unchanged, 
 from entrotune.experiments.compare_variants import Plan
 from entrotune.experiments.comparison import comparison_record, evaluation_of
 from entrotune.experiments.display import say, showing
-from entrotune.experiments.folders import check_same_recipe, study_in
+from entrotune.experiments.folders import check_same_recipe, opened_alone, study_in
 from entrotune.experiments.held_out_rows import held_out_rows
 from entrotune.experiments.rows_told import rows_to_know
 from entrotune.experiments.train import write_documents
-from entrotune.files import atomic_write_json, atomic_write_text
+from entrotune.files import atomic_write_json
 from entrotune.models import ModelDescription, describe_model, load_model
 from entrotune.reports import write_comparison_report
 from entrotune.training import plan_training
@@ -61,8 +59,7 @@ def compare(
         return _plan(config, described, held) | ({"retention": retained.described} if retained else {})
     if config.resume:
         check_unchanged(config, rows)
-    _open(folder, config)
-    with showing(progress) as display:
+    with opened_alone(folder, config.recipe(), overwrite=config.overwrite), showing(progress) as display:
         base, tokenizer = load_model(config.train.model)
         measuring = Measuring(config, held, base, tokenizer, display, retained)
         for line in rows_to_know(rows.counts, "rejects.jsonl in the folder of each run"):
@@ -92,12 +89,6 @@ def _check_folder(folder: Path, config: CompareConfig) -> None:
     before = study_in(folder, "comparison", "objectives", resume=config.resume, overwrite=config.overwrite)
     if before is not None and config.resume:
         check_same_recipe(folder, "comparison", before, config.recipe())
-
-
-def _open(folder: Path, config: CompareConfig) -> None:
-    if config.overwrite and folder.exists():
-        shutil.rmtree(folder)
-    atomic_write_text(folder / "recipe.yaml", yaml.safe_dump(config.recipe(), sort_keys=False, allow_unicode=True))
 
 
 def _measure_all(config: CompareConfig, runs: list[FinishedRun], measuring: Measuring) -> list[Variant]:

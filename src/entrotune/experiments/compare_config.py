@@ -11,6 +11,7 @@ from entrotune.experiments.compare_variants import BASELINE, Plan, read_plans, s
 from entrotune.experiments.folders import tidy
 from entrotune.experiments.retention_config import Retention
 from entrotune.seeds import check_seed, check_seeds
+from entrotune.temperatures import check_temperatures
 from entrotune.training.config import TrainConfig
 
 OBJECTIVES = (BASELINE, "ce - 0.1*entropy", "gem(beta=0.7)")
@@ -82,10 +83,7 @@ class CompareConfig:
         for name in ("seeds", "temperatures"):
             object.__setattr__(self, name, list(getattr(self, name)))
         check_seeds("seeds", self.seeds)
-        if not self.temperatures or len(set(self.temperatures)) < len(self.temperatures):
-            raise UserError(f"temperatures must be one or more different numbers, not {self.temperatures}")
-        if any(not (math.isfinite(t) and t > 0) for t in self.temperatures):
-            raise UserError(f"temperatures must be numbers above 0, not {self.temperatures}")
+        check_temperatures(self.temperatures, greedy=False)
         for name in ("samples", "prompts", "max_new_tokens", "sampling_batch"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")

@@ -3,13 +3,11 @@
 import dataclasses
 import json
 import math
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from rich.progress import Progress
 from transformers import AutoModelForCausalLM
 
@@ -25,8 +23,8 @@ from entrotune.experiments.curriculum_material import (
 )
 from entrotune.experiments.curriculum_record import TrainedRun, study_record
 from entrotune.experiments.display import say, showing
-from entrotune.experiments.folders import check_same_recipe, study_in
-from entrotune.files import atomic_write_json, atomic_write_text
+from entrotune.experiments.folders import check_same_recipe, opened_alone, study_in
+from entrotune.files import atomic_write_json
 from entrotune.models import count_parameters, load_model
 from entrotune.reports import write_curriculum_report
 from entrotune.scoring.folder import read_manifest
@@ -60,11 +58,8 @@ def curriculum(
     material = read_material(config)
     if dry_run:
         return _plan(config, material)
-    if config.overwrite and folder.exists():
-        shutil.rmtree(folder)
-    atomic_write_text(folder / "recipe.yaml", yaml.safe_dump(config.recipe(), sort_keys=False, allow_unicode=True))
-    write_material(config, material, folder / "material")
-    with showing(progress) as display:
+    with opened_alone(folder, config.recipe(), overwrite=config.overwrite), showing(progress) as display:
+        write_material(config, material, folder / "material")
         score(
             str(folder / "material" / "train.jsonl"),
             model=config.scorer,

@@ -68,7 +68,16 @@ def run_diffuse(
         found: dict[str, Any] = json.loads(finished.read_text(encoding="utf-8"))
         return found
     began, spent = time.monotonic(), float(folder.read_record().get("seconds") or 0.0) if config.resume else 0.0
-    run = _prepared(config, folder)
+    with contextlib.ExitStack() as held:
+        run = _prepared(config, folder, held)
+        return _finished(run, before, progress, began=began, spent=spent)
+
+
+def _finished(
+    run: Prepared, before: Mapping[str, Any] | None, progress: Progress | None, *, began: float, spent: float
+) -> dict[str, Any]:
+    """Train and measure in a folder that this process holds; write what came of it."""
+    folder = run.folder
     try:
         record = _measured_run(run, before, progress)
     except (KeyboardInterrupt, Exception) as error:
@@ -80,7 +89,7 @@ def run_diffuse(
         shutil.rmtree(folder.partial, ignore_errors=True)
     record["seconds"]["total"] = round(spent + time.monotonic() - began, 1)
     with folder.writing("the evaluation"):
-        atomic_write_json(finished, record)
+        atomic_write_json(folder.path / "evaluation.json", record)
         write_diffuse_report(record, folder.path / "report.html")
         folder.write_record(status="finished", finished=provenance.now(), seconds=record["seconds"]["total"])
     return record
@@ -90,7 +99,8 @@ def _failed(error: BaseException) -> dict[str, Any]:
     return {"status": "failed", "error": str(error)}
 
 
-def _prepared(config: DiffuseConfig, folder: RunFolder) -> Prepared:
+def _prepared(config: DiffuseConfig, folder: RunFolder, held: contextlib.ExitStack) -> Prepared:
+    """Read and load everything; then open the folder, which is `held` from there on."""
     source = resolve_model(config.model)
     sets = read_sets(config)
     half = config.method == "lora" and precision_of(config) == "bfloat16"
@@ -109,6 +119,7 @@ def _prepared(config: DiffuseConfig, folder: RunFolder) -> Prepared:
         model = attach_lora(model, rank=config.lora_rank, alpha=config.lora_alpha, targets=config.lora_targets)
     total, trainable = count_parameters(model)
     described |= {"parameters": total, "trainable_parameters": trainable}
+    held.enter_context(folder.alone())
     with folder.writing(f"the run folder {folder.path}"):
         folder.open(config.to_dict())
         folder.write_start(

@@ -12,7 +12,7 @@ from entrotune.experiments.diffuse_record import StudyRun, study_record
 from entrotune.experiments.diffuse_run import run_diffuse
 from entrotune.experiments.diffuse_sets import group_folder, groups_of, read_sets
 from entrotune.experiments.folders import is_free
-from entrotune.files import atomic_write_json
+from entrotune.files import alone, atomic_write_json
 from entrotune.reports import write_diffuse_report
 from entrotune.training.distribution import DiffuseConfig
 
@@ -29,6 +29,11 @@ def run_study(config: DiffuseConfig, *, progress: Progress | None = None) -> dic
     folder = Path(config.out)
     groups = groups_of(read_sets(config))
     _check_study(folder, config)
+    with alone(folder):
+        return _run_all(config, folder, groups, progress)
+
+
+def _run_all(config: DiffuseConfig, folder: Path, groups: list[str], progress: Progress | None) -> dict[str, Any]:
     atomic_write_json(folder / "study.json", {"schema_version": 1, "kind": "study", "recipe": config.to_dict()})
     planned = [(seed, group) for seed in config.each_seed for group in groups]
     task = progress.add_task("runs", total=len(planned)) if progress is not None else None

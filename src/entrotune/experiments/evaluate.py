@@ -1,14 +1,13 @@
 """`entrotune evaluate`: quality and diversity of one model, with what is needed to believe it."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress
 
-from entrotune.errors import UserError
 from entrotune.seeds import check_seed
+from entrotune.temperatures import check_temperatures
 
 
 def evaluate(
@@ -73,10 +72,7 @@ def evaluate(
     Raises:
         UserError: bad input, or `out` holds another evaluation and neither `resume` nor `overwrite` is given.
     """
-    if any(not 0 <= temperature < math.inf for temperature in temperatures) or not temperatures:
-        raise UserError(f"temperatures must be one or more numbers of at least 0, got {list(temperatures)}")
-    if len(set(temperatures)) < len(temperatures):
-        raise UserError(f"temperatures must be different numbers, got {list(temperatures)}")
+    check_temperatures(temperatures, greedy=True)
     check_seed("seed", seed)
     # They bring torch, for which --help must not wait.
     from entrotune.evaluation.folder import check_out

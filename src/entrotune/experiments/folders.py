@@ -1,5 +1,7 @@
 """Folders that commands write to: whether one is free, or what it holds may be gone on with or replaced."""
 
+import contextlib
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import yaml
 
 from entrotune.errors import UserError
+from entrotune.files import LOCK, alone, atomic_write_text
 from entrotune.training.config import NOT_PART_OF_THE_RUN
 
 
@@ -23,7 +26,7 @@ def is_free(folder: Path, what: str) -> bool:
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; give the name of a folder to write the {what} to")
-    return not folder.exists() or not any(folder.iterdir())
+    return not folder.exists() or all(path.name == LOCK for path in folder.iterdir())
 
 
 def check_model_folder(folder: Path, *, overwrite: bool) -> None:
@@ -58,6 +61,29 @@ def study_in(folder: Path, what: str, field: str, *, resume: bool, overwrite: bo
     if not (resume or overwrite):
         raise UserError(f"{folder} already holds a {what}; add --resume to go on, --overwrite to replace it")
     return before
+
+
+@contextlib.contextmanager
+def opened_alone(folder: Path, recipe: Mapping[str, Any], *, overwrite: bool) -> Iterator[None]:
+    """Hold the folder of a study for this process alone: emptied where it is to be replaced, with the study's recipe.
+
+    Raises:
+        UserError: another process works on it.
+    """
+    with alone(folder):
+        if overwrite:
+            _clear(folder)
+        atomic_write_text(folder / "recipe.yaml", yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True))
+        yield
+
+
+def _clear(folder: Path) -> None:
+    # The recipe goes last, so that a clearing that was cut short can be repeated.
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == "recipe.yaml"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def check_same_recipe(

@@ -1,20 +1,15 @@
 """`entrotune sweep`: search settings for quality and diversity, beside plain cross-entropy at every temperature."""
 
 import json
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-from filelock import FileLock, Timeout
 from rich.progress import Progress
 
 from entrotune.errors import UserError
 from entrotune.experiments.display import say, showing
-from entrotune.experiments.folders import study_in
+from entrotune.experiments.folders import opened_alone, study_in
 from entrotune.experiments.rows_told import rows_to_know
 from entrotune.experiments.sweep_config import BASELINE, NOT_PART_OF_THE_SWEEP, SweepConfig
 from entrotune.experiments.sweeping.choice import Finished, search_values
@@ -24,7 +19,7 @@ from entrotune.experiments.sweeping.record import TriedSetting, sweep_record
 from entrotune.experiments.sweeping.study import SweepStudy, differing
 from entrotune.experiments.sweeping.trial import Trial, run_trial
 from entrotune.experiments.sweeping.workers import Here, Workers
-from entrotune.files import atomic_write_json, atomic_write_text
+from entrotune.files import atomic_write_json
 from entrotune.models import resolve_model
 from entrotune.reports import write_sweep_report
 from entrotune.training.config import NOT_PART_OF_THE_RUN
@@ -58,7 +53,7 @@ def sweep(
         raise UserError(f"no held-out row of {config.train.data} has a prompt to sample from, so there is no diversity")
     if dry_run:
         return plan_sweep(config, bench)
-    with _alone(folder, config), showing(progress) as display:
+    with opened_alone(folder, config.recipe(), overwrite=config.overwrite), showing(progress) as display:
         study = SweepStudy(folder / "sweep.db", config)
         _check_unchanged(study, bench)
         for line in rows_to_know(bench.data, "rejects.jsonl in the folder of each run"):
@@ -223,31 +218,6 @@ def _check_same(folder: Path, before: dict[str, Any], config: SweepConfig) -> No
     if told or inner:
         both = "; ".join(part for part in (told, inner) if part)
         raise UserError(f"{folder} holds a sweep with another recipe ({both}); use it, or another folder")
-
-
-@contextmanager
-def _alone(folder: Path, config: SweepConfig) -> Iterator[None]:
-    """Open the folder for this process alone."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = folder / ".lock"
-    try:
-        with FileLock(lock, timeout=0):
-            if config.overwrite:
-                _clear(folder, lock)
-            text = yaml.safe_dump(config.recipe(), sort_keys=False, allow_unicode=True)
-            atomic_write_text(folder / "recipe.yaml", text)
-            yield
-    except Timeout:
-        raise UserError(f"another process works on {folder}; wait for it, or give another folder") from None
-
-
-def _clear(folder: Path, lock: Path) -> None:
-    # The recipe goes last, so that a clearing that was cut short can be repeated.
-    for path in sorted(folder.iterdir(), key=lambda path: path.name == "recipe.yaml"):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path != lock:
-            path.unlink()
 
 
 def _check_unchanged(study: SweepStudy, bench: Bench) -> None:

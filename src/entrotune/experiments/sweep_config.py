@@ -10,6 +10,7 @@ from entrotune.errors import UserError
 from entrotune.experiments.folders import tidy
 from entrotune.experiments.sweeping.space import Dimension, check_space, grid, read_space, recipe_at
 from entrotune.seeds import check_seed, check_seeds
+from entrotune.temperatures import check_temperatures
 from entrotune.training.config import TrainConfig
 
 Method = Literal["grid", "random", "optuna"]
@@ -79,10 +80,7 @@ class SweepConfig:
         for name in ("seeds", "temperatures"):
             object.__setattr__(self, name, list(getattr(self, name)))
         check_seeds("seeds", self.seeds)
-        if not self.temperatures or len(set(self.temperatures)) < len(self.temperatures):
-            raise UserError(f"temperatures must be one or more different numbers, not {self.temperatures}")
-        if any(not (math.isfinite(t) and t > 0) for t in self.temperatures):
-            raise UserError(f"temperatures must be numbers above 0, not {self.temperatures}")
+        check_temperatures(self.temperatures, greedy=False)
         for name in ("samples", "prompts", "max_new_tokens", "sampling_batch", "jobs", "prune_after", "trials"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -11,13 +11,12 @@ from typing import Any
 from entrotune import provenance
 from entrotune.data import write_rejects
 from entrotune.errors import UserError
-from entrotune.files import atomic_write_json, open_atomic
+from entrotune.files import LOCK, alone, atomic_write_json, open_atomic
 from entrotune.scoring.folder import KIND, METADATA_KEY, SCHEMA_VERSION, part_path, part_paths, read_manifest
 from entrotune.scoring.table import ScoredBlock
 
 # In the order in which they are removed: as long as there is anything, it is known to be ours.
 ENTRIES = ("scores", "rejects", "rejects.jsonl", "manifest.json")
-_LOCK = ".lock"
 
 
 class ScoreWriter:
@@ -40,23 +39,11 @@ class ScoreWriter:
         Raises:
             UserError: another process writes to it, or it holds other files or scores of something else.
         """
-        from filelock import FileLock, Timeout
-
         if self.folder.exists() and not self.folder.is_dir():
             raise UserError(f"{self.folder} is a file; give the name of a folder to write the scores to")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / _LOCK)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            raise UserError(
-                f"another process is writing scores to {self.folder}; wait for it, or give another folder"
-            ) from None
-        try:
+        with alone(self.folder):
             self._find(overwrite)
             yield
-        finally:
-            lock.release()
 
     @property
     def finished(self) -> bool:
@@ -108,7 +95,7 @@ class ScoreWriter:
         return {name: sum(totals[name] for totals in parts) for name in names}
 
     def _find(self, overwrite: bool) -> None:
-        held = [path.name for path in self.folder.iterdir() if path.name != _LOCK]
+        held = [path.name for path in self.folder.iterdir() if path.name != LOCK]
         if (self.folder / "manifest.json").exists():
             manifest = read_manifest(self.folder)
             if overwrite:

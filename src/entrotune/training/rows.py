@@ -19,6 +19,7 @@ from entrotune.data import (
     split_rows,
 )
 from entrotune.data.curriculum import Order
+from entrotune.data.rejects import first_reasons
 from entrotune.errors import UserError
 from entrotune.objectives import Groups, NamedCoefficients, Objective
 from entrotune.training.config import TrainConfig
@@ -61,7 +62,7 @@ def read_rows(config: TrainConfig, tokenizer: Any) -> TrainingRows:
         records = read.read + held.read
     else:
         records = read.read
-        train_rows, validation_rows = split_rows(rows, validation=config.validation, seed=config.split_seed)
+        train_rows, validation_rows = _split(rows, rejects, config)
     left_out = len(train_rows)
     train_rows = _first_of_each_prompt(train_rows, config.max_answers)
     left_out -= len(train_rows)
@@ -111,6 +112,16 @@ def read_rows(config: TrainConfig, tokenizer: Any) -> TrainingRows:
     return TrainingRows(
         train_rows, validation_rows, train.examples, validation.examples, rejects, counts, told, order, groups
     )
+
+
+def _split(rows: list[Row], rejects: list[Reject], config: TrainConfig) -> tuple[list[Row], list[Row]]:
+    """Both sides; where there are too few rows, what became of others is told."""
+    assert not isinstance(config.validation, str)
+    try:
+        return split_rows(rows, validation=config.validation, seed=config.split_seed)
+    except UserError as error:
+        told = f" ({len(rejects):,} rejects: {first_reasons(rejects)})" if rejects else ""
+        raise UserError(f"{error}{told}") from None
 
 
 def _seen_in_training(train_rows: list[Row], validation_rows: list[Row]) -> int:

@@ -79,6 +79,24 @@ def run_training(
     _check_processes(before, folder, processes)
     model = _prepared(config, model, processes)
     reference = _reference(config)
+    watching = [*([] if progress is None else [ProgressBar(progress, label)]), *callbacks]
+    with folder.alone():
+        return _train_in(folder, config, source, rows, model, tokenizer, reference, before, processes, watching)
+
+
+def _train_in(
+    folder: RunFolder,
+    config: TrainConfig,
+    source: ModelSource,
+    rows: TrainingRows,
+    model: Any,
+    tokenizer: Any,
+    reference: Any | None,
+    before: dict[str, Any],
+    processes: PartialState,
+    callbacks: Sequence[TrainerCallback],
+) -> dict[str, Any]:
+    """Train in a folder that this process holds, from where the run `before` stopped."""
     checkpoint = _open(folder, config, rows, processes)
     spent, began = _spent(before, folder), time.monotonic()
     _write_start(config, folder, source, rows, model, processes)
@@ -87,8 +105,6 @@ def run_training(
             trainer = _trainer(
                 config, folder, model, tokenizer, rows, reference, resumed=checkpoint is not None, spent=spent
             )
-            if progress is not None:
-                trainer.add_callback(ProgressBar(progress, label))
             for callback in callbacks:
                 trainer.add_callback(callback)
             result = _fit(trainer, config, folder, checkpoint)

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from entrotune import provenance
 from entrotune.errors import UserError
-from entrotune.files import atomic_write_json, atomic_write_text
+from entrotune.files import LOCK, alone, atomic_write_json, atomic_write_text
 from entrotune.training.config import NOT_PART_OF_THE_RUN
 
 SCHEMA_VERSION = 1
@@ -66,10 +66,11 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file; give the name of a folder to write the run to")
-        if not self.path.is_dir() or not any(self.path.iterdir()):
+        held = [path for path in self.path.iterdir() if path.name != LOCK] if self.path.is_dir() else []
+        if not held:
             return
         if not self._holds_run():
-            if self._leftovers() == list(self.path.iterdir()):
+            if self._leftovers() == held:
                 return
             raise UserError(f"{self.path} holds other files and no run; give the name of another folder")
         if self._failed_at_once():
@@ -78,6 +79,19 @@ class RunFolder:
             self._check_same(recipe)
         elif not recipe["overwrite"]:
             raise UserError(f"{self.path} already holds a run; add --resume to go on, --overwrite to replace it")
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the folder, which is made, for this process; of several that train together for the one that writes.
+
+        Raises:
+            UserError: another process works on it, or it cannot be made.
+        """
+        with contextlib.ExitStack() as held:
+            if self.writes:
+                with self.writing(f"the run folder {self.path}"):
+                    held.enter_context(alone(self.path))
+            yield
 
     def open(self, recipe: Mapping[str, Any]) -> Path | None:
         """Make the folder for `recipe`, or find where the run in it stopped.

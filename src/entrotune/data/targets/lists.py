@@ -77,11 +77,11 @@ def parse_range(text: str) -> tuple[list[str], str] | None:
     first, last, step = int(found[1]), int(found[2]), int(found[3] or 1)
     if last < first or step < 1:
         raise UserError(f"{text} holds no number; expected range(FIRST,LAST) or range(FIRST,LAST,STEP), LAST included")
-    numbers = range(first, last + 1, step)
-    if len(numbers) > _MOST_NUMBERS:
-        raise UserError(f"{text} holds {len(numbers):,} numbers, more than the {_MOST_NUMBERS:,} that can be targets")
+    count = (last - first) // step + 1
+    if count > _MOST_NUMBERS:
+        raise UserError(f"{text} holds {count:,} numbers, more than the {_MOST_NUMBERS:,} that can be targets")
     steps = "" if step == 1 else f", in steps of {step}"
-    return [str(number) for number in numbers], f"a number from {first} to {last}{steps}"
+    return [str(number) for number in range(first, last + 1, step)], f"a number from {first} to {last}{steps}"
 
 
 @functools.cache

@@ -13,16 +13,14 @@ from entrotune.decoding.processors import (
     LikeliestOnly,
     TargetEntropy,
 )
-
-# Logits over a temperature beyond these need not be numbers in float32.
-_COLDEST, _HOTTEST = 1e-30, 1e30
+from entrotune.temperatures import COLDEST, HOTTEST
 
 
 def _require_temperature(part: Part, *arguments: str) -> None:
     for argument in arguments:
         require(part, argument, getattr(part, argument) > 0, "above 0")
-        possible = _COLDEST <= getattr(part, argument) <= _HOTTEST
-        require(part, argument, possible, f"from {_COLDEST:g} to {_HOTTEST:g}")
+        possible = COLDEST <= getattr(part, argument) <= HOTTEST
+        require(part, argument, possible, f"from {COLDEST:g} to {HOTTEST:g}")
 
 
 @dataclass(frozen=True)
