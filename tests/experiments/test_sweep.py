@@ -107,7 +107,8 @@ def test_a_sweep_that_was_moved_goes_on(swept: Swept, model: Path, rows: Path, t
 
 def test_no_row_of_a_trial_that_failed_stays_on_the_screen(model: Path, rows: Path, tmp_path: Path) -> None:
     display = Progress(console=Console(file=io.StringIO()))
-    record = sweep(small(model, rows, tmp_path / "out", search={"alpha": [1.5]}, temperatures=[1.0]), progress=display)
+    diverging = {"alpha": [0.1], "learning_rate": [1e30]}
+    record = sweep(small(model, rows, tmp_path / "out", search=diverging, temperatures=[1.0]), progress=display)
     assert record["counts"]["failed"] == 1
     assert [task.description for task in display.tasks] == ["settings"]
 

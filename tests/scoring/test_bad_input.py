@@ -142,6 +142,8 @@ def test_tokens_beyond_the_models_vocabulary(tmp_path: Path) -> None:
 def test_reading_what_is_no_finished_score_folder(texts: Path, model_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist; give the folder"):
         read_scores(tmp_path / "none")
+    with pytest.raises(UserError, match="is a file; give the folder"):
+        read_scores(texts)
     with pytest.raises(UserError, match=r"no manifest\.json"):
         read_scores(tmp_path)
     out = tmp_path / "out"

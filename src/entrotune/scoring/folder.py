@@ -115,7 +115,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / "manifest.json"
     if not path.is_file():
-        what = "is no score folder (it has no manifest.json)" if folder.is_dir() else "does not exist"
+        found = "is a file" if folder.exists() else "does not exist"
+        what = "is no score folder (it has no manifest.json)" if folder.is_dir() else found
         raise UserError(f"{folder} {what}; give the folder that entrotune score wrote")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
