@@ -57,7 +57,7 @@ def take_play(browser: Browser) -> None:
         page.click("#read-go")
         expect(page.locator("#read-panel")).to_contain_text("What comes next")
         page.locator("#read-tokens .tok[data-at]").nth(AT).click()
-        expect(page.locator("#read-panel h3")).to_contain_text("Token")
+        expect(page.locator("#read-panel h2")).to_contain_text("Token")
         page.wait_for_timeout(2000)
         keep(page.screenshot(), "play.png")
         running.server.should_exit = True

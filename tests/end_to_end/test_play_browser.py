@@ -146,14 +146,14 @@ def test_a_text_is_read_pressed_and_shaped(page: Any, tmp_path: Path) -> None:
     assert page.locator("#read-tokens b").count() == 0
 
     tokens.nth(3).click()
-    has(page, "#read-panel h3", "Token 5")
+    has(page, "#read-panel h2", "Token 5")
     assert page.locator("#read-panel .bars tbody tr").count() >= 20
     has(page, "#read-panel", "top-k 50")
 
     # By keyboard alone: to the next token, and a setting changed on its slider.
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    has(page, "#read-panel h3", "Token 6")
+    has(page, "#read-panel h2", "Token 6")
     page.locator("#read-temperature input[type=range]").focus()
     page.keyboard.press("ArrowRight")
     has(page, "#read-panel", "temperature 0.85")
@@ -187,7 +187,7 @@ def test_what_is_used_again_while_it_is_answered_is_answered_too(page: Any, runn
         page.wait_for_timeout(300)
     finally:
         os.kill(pid, signal.SIGCONT)
-    has(page, "#read-panel h3", f"Token {int(tokens.nth(5).get_attribute('data-at')) + 1}")
+    has(page, "#read-panel h2", f"Token {int(tokens.nth(5).get_attribute('data-at')) + 1}")
 
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -242,7 +242,7 @@ def test_stop_keeps_what_was_written_and_frees_the_model(page: Any, running: Any
     tokens = page.locator("#write-tokens .tok[data-at]")
     (kept,) = page.locator("#write-tokens .sample .tokens").all_inner_texts()
     tokens.nth(0).click()  # what was written can still be pressed
-    has(page, "#write-panel h3", "Token")
+    has(page, "#write-panel h2", "Token")
     page.click("#write-go")
     has(page, "#write-tokens .sample header", "230 tokens, ended by")
     has(page, "#write-panel", "Press a token")
@@ -297,7 +297,7 @@ def test_many_presses_while_a_response_is_written_leave_the_page_alive(page: Any
         )
         tokens.nth(2).dispatch_event("click")
     place = int(tokens.nth(2).get_attribute("data-at"))
-    has(page, "#write-panel h3", f"Token {place + 1}")
+    has(page, "#write-panel h2", f"Token {place + 1}")
 
 
 @pytest.mark.parametrize("leave", ["close", "reload"])
@@ -319,7 +319,7 @@ def test_a_model_lost_in_the_middle_leaves_what_it_wrote(page: Any, running: Any
     has(page, "#write-notice [role=alert]", "killed by SIGKILL")
     has(page, "#write-tokens .sample header", "broken off")
     page.locator("#write-tokens .tok[data-at]").nth(1).click()
-    has(page, "#write-panel h3", "Token")  # by its next process
+    has(page, "#write-panel h2", "Token")  # by its next process
     playwright.expect(page.locator("#write-notice [role=alert]")).to_have_count(0)
 
 
@@ -329,10 +329,10 @@ def test_a_token_pressed_while_it_is_written_stays_pressed(page: Any, running: A
         tokens.nth(2).click()
     place = tokens.nth(2).get_attribute("data-at")
     has(page, "#write-tokens .sample header", "230 tokens, ended by")
-    has(page, "#write-panel h3", f"Token {int(place) + 1}")
+    has(page, "#write-panel h2", f"Token {int(place) + 1}")
     assert tokens.nth(2).get_attribute("aria-pressed") == "true"
     tokens.last.click()
-    has(page, "#write-panel h3", f"Token {int(place) + 1 + 227}")
+    has(page, "#write-panel h2", f"Token {int(place) + 1 + 227}")
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_two_models_on_a_phone_in_the_dark(page: Any, tmp_path: Path) -> None:
     page.click("#compare-go")
     has(page, "#compare-panel", "Jensen-Shannon")
     page.locator("#compare-tokens .tok[data-at]").nth(2).tap()
-    has(page, "#compare-panel h3", "Token 4")
+    has(page, "#compare-panel h2", "Token 4")
     assert page.locator("#compare-panel .bars tbody tr").count() >= 20
     page.click("#both-go")
     playwright.expect(page.locator("#both-samples .sample header", has_text="ended by")).to_have_count(6)

@@ -214,8 +214,8 @@ class Page:
             panels.place_heading(places[0])
             + panels.difference_facts(found)
             + Markup(
-                '<div class="side"><div><h4>The distributions</h4>{}</div>'
-                "<div><h4>Entropy over temperature</h4>{}</div></div>"
+                '<div class="side"><div><h3>The distributions</h3>{}</div>'
+                "<div><h3>Entropy over temperature</h3>{}</div></div>"
             ).format(
                 panels.difference_panel(found, texts, names, chosen.id if chosen else None),
                 panels.curve_panel(places, names=names),

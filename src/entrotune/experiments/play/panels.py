@@ -48,8 +48,8 @@ def position_panel(position: Position) -> Markup:
     if chosen is not None and chosen.nll is not None and chosen.rank is not None:
         values += [("surprisal of the text's token", f"{chosen.nll:.3f} nats"), ("its rank", f"{chosen.rank + 1:,}")]
     return place_heading(position) + Markup(
-        '{}<div class="side"><div><h4>The likeliest tokens</h4>{}</div>'
-        "<div><h4>What the settings keep</h4>{}<h4>Entropy over temperature</h4>{}</div></div>"
+        '{}<div class="side"><div><h3>The likeliest tokens</h3>{}</div>'
+        "<div><h3>What the settings keep</h3>{}<h3>Entropy over temperature</h3>{}</div></div>"
     ).format(
         facts(values),
         _bars(position.candidates, chosen),
@@ -64,7 +64,8 @@ def place_heading(position: Position) -> Markup:
     place = Markup("What comes next")
     if chosen is not None:
         place = Markup("Token {}: “<bdi>{}</bdi>”").format(position.at + 1, _inline(chosen.text))
-    return Markup("<h3>{}</h3><p><small>after “…<bdi>{}</bdi>”</small></p>").format(place, _inline(position.before))
+    before = _inline(position.before)
+    return Markup('<h2 class="place">{}</h2><p><small>after “…<bdi>{}</bdi>”</small></p>').format(place, before)
 
 
 def curve_panel(positions: Sequence[Position], *, names: Sequence[str]) -> Markup:
@@ -124,7 +125,7 @@ def difference_panel(found: Difference, texts: Sequence[str], names: Sequence[st
         Markup('<span class="series-{}"><i></i>{}</span>').format(number, name) for number, name in enumerate(names)
     )
     return Markup(
-        '<div class="key">{}</div><div class="over"><table class="bars"><thead><tr><th>token</th><th></th>'
+        '<div class="key">{}</div><div class="over"><table class="bars"><thead><tr><th>token</th><td></td>'
         "<th>first, %</th><th>second, %</th><th>change, points</th></tr></thead><tbody>{}</tbody></table></div>"
     ).format(key, rows)
 
@@ -180,7 +181,7 @@ def _bars(candidates: Sequence[Candidate], chosen: Token | None) -> Markup:
         for one in candidates
     )
     return Markup(
-        '<div class="over"><table class="bars"><thead><tr><th>token</th><th></th><th>p, %</th>'
+        '<div class="over"><table class="bars"><thead><tr><th>token</th><td></td><th>p, %</th>'
         "<th>cumulated, %</th><th>with settings</th></tr></thead><tbody>{}</tbody></table></div>"
     ).format(rows)
 
