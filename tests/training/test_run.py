@@ -49,7 +49,7 @@ def test_the_folder_of_a_run(recipe: Recipe, data: Path, method: str, trained: d
     config = recipe(method=method, objective="ce - 0.1*entropy")
     record = run_training(config)
     out = Path(config.out)
-    names = {"recipe.yaml", "run.json", "metrics.jsonl", "checkpoints", "model", "rejects.jsonl"}
+    names = {".lock", "recipe.yaml", "run.json", "metrics.jsonl", "checkpoints", "model", "rejects.jsonl"}
     assert {path.name for path in out.iterdir()} == names
     assert leftovers(out) == []
     assert read(config, "run.json") == record
