@@ -80,16 +80,22 @@ def test_ce_equals_sft_trainer(tmp_path: Path, accumulation: int) -> None:
             np.testing.assert_allclose(train_log(ours, key), train_log(theirs, key), rtol=1e-4)
 
 
-def test_tokens_are_counted_on_after_a_stop(tmp_path: Path) -> None:
-    saving = {"save_strategy": "steps", "save_steps": 2}
-    whole = fit(EntropicTrainer, tmp_path, **saving)
-    resumed = EntropicTrainer(
+def resumed_at(step: int, folder: Path, **options: Any) -> EntropicTrainer:
+    """A trainer that went on from a checkpoint to its end."""
+    trainer = EntropicTrainer(
         model=tiny_llama(),
-        args=arguments(tmp_path, **saving),
+        args=arguments(folder, **options),
         train_dataset=Dataset.from_list(ROWS),
         processing_class=byte_tokenizer(),
     )
-    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    trainer.train(resume_from_checkpoint=str(folder / f"checkpoint-{step}"))
+    return trainer
+
+
+def test_tokens_are_counted_on_after_a_stop(tmp_path: Path) -> None:
+    saving = {"save_strategy": "steps", "save_steps": 2}
+    whole = fit(EntropicTrainer, tmp_path, **saving)
+    resumed = resumed_at(2, tmp_path, **saving)
     assert train_log(resumed, "num_tokens") == train_log(whole, "num_tokens")
     assert len(set(train_log(whole, "num_tokens"))) == 4
 
@@ -97,13 +103,7 @@ def test_tokens_are_counted_on_after_a_stop(tmp_path: Path) -> None:
 def test_a_stop_between_two_logs_loses_nothing_that_was_measured(tmp_path: Path) -> None:
     options = {"save_strategy": "steps", "save_steps": 1, "logging_steps": 3, "max_steps": 4}
     whole = fit(EntropicTrainer, tmp_path, **options)
-    resumed = EntropicTrainer(
-        model=tiny_llama(),
-        args=arguments(tmp_path, **options),
-        train_dataset=Dataset.from_list(ROWS),
-        processing_class=byte_tokenizer(),
-    )
-    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    resumed = resumed_at(2, tmp_path, **options)
     assert whole.state.log_history[0]["step"] == 3
     for key in ("num_tokens", "supervised_tokens", "nll", "entropy", "loss"):
         assert train_log(resumed, key) == train_log(whole, key), key

@@ -81,46 +81,30 @@ def run_training(
     reference = _reference(config)
     watching = [*([] if progress is None else [ProgressBar(progress, label)]), *callbacks]
     with folder.alone():
-        return _train_in(folder, config, source, rows, model, tokenizer, reference, before, processes, watching)
-
-
-def _train_in(
-    folder: RunFolder,
-    config: TrainConfig,
-    source: ModelSource,
-    rows: TrainingRows,
-    model: Any,
-    tokenizer: Any,
-    reference: Any | None,
-    before: dict[str, Any],
-    processes: PartialState,
-    callbacks: Sequence[TrainerCallback],
-) -> dict[str, Any]:
-    """Train in a folder that this process holds, from where the run `before` stopped."""
-    checkpoint = _open(folder, config, rows, processes)
-    spent, began = _spent(before, folder), time.monotonic()
-    _write_start(config, folder, source, rows, model, processes)
-    try:
-        with _trackers_in(folder):
-            trainer = _trainer(
-                config, folder, model, tokenizer, rows, reference, resumed=checkpoint is not None, spent=spent
-            )
-            for callback in callbacks:
-                trainer.add_callback(callback)
-            result = _fit(trainer, config, folder, checkpoint)
-        _save(trainer, tokenizer, config, folder)
-        status = {"status": "finished", "finished": provenance.now(), **result}
-    except (KeyboardInterrupt, Exception) as error:
-        interrupted = isinstance(error, KeyboardInterrupt)
-        status = {"status": "interrupted"} if interrupted else {"status": "failed", "error": str(error)}
-        with contextlib.suppress(OSError):  # where the disk is full, that is what the user must hear
-            folder.write_record(**status, seconds=round(spent + time.monotonic() - began, 1))
-        raise
-    finally:
-        if folder.writes:
-            shutil.rmtree(folder.partial, ignore_errors=True)
-    with folder.writing(str(folder.record)):
-        return folder.write_record(**status, seconds=round(spent + time.monotonic() - began, 1))
+        checkpoint = _open(folder, config, rows, processes)
+        spent, began = _spent(before, folder), time.monotonic()
+        _write_start(config, folder, source, rows, model, processes)
+        try:
+            with _trackers_in(folder):
+                trainer = _trainer(
+                    config, folder, model, tokenizer, rows, reference, resumed=checkpoint is not None, spent=spent
+                )
+                for callback in watching:
+                    trainer.add_callback(callback)
+                result = _fit(trainer, config, folder, checkpoint)
+            _save(trainer, tokenizer, config, folder)
+            status = {"status": "finished", "finished": provenance.now(), **result}
+        except (KeyboardInterrupt, Exception) as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            status = {"status": "interrupted"} if interrupted else {"status": "failed", "error": str(error)}
+            with contextlib.suppress(OSError):  # where the disk is full, that is what the user must hear
+                folder.write_record(**status, seconds=round(spent + time.monotonic() - began, 1))
+            raise
+        finally:
+            if folder.writes:
+                shutil.rmtree(folder.partial, ignore_errors=True)
+        with folder.writing(str(folder.record)):
+            return folder.write_record(**status, seconds=round(spent + time.monotonic() - began, 1))
 
 
 @contextlib.contextmanager
