@@ -251,6 +251,52 @@ def test_stop_keeps_what_was_written_and_frees_the_model(page: Any, running: Any
     assert whole != kept
 
 
+def test_write_pressed_while_a_response_is_written_begins_anew(page: Any, running: Any) -> None:
+    with in_the_middle(page, running.workers[0]):
+        set_number(page, "#write-length", "7")
+        page.click("#write-go")
+        page.click("#write-stop")  # both
+        page.click("#write-go")
+        page.wait_for_timeout(300)
+    has(page, "#write-tokens .sample header", "7 tokens, ended by")
+    playwright.expect(page.locator("#write-notice [role=alert]")).to_have_count(0)
+
+
+def test_stop_before_the_first_token_says_so(page: Any, running: Any) -> None:
+    page.get_by_role("tab", name="Write").click()
+    page.click("#write-go")
+    done = page.locator("#write-tokens .sample header", has_text="ended by")
+    playwright.expect(done).to_have_count(3)
+    pid = running.workers[0].pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        page.click("#write-go")
+        page.wait_for_timeout(300)
+        page.click("#write-stop")
+        has(page, "#write-notice", "stopped; what was there before stays")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert done.count() == 3
+
+
+def test_a_press_that_arrives_after_a_slide_is_answered_with_what_was_slid(page: Any) -> None:
+    read(page, "A mango")
+    has(page, "#read-panel", "What comes next")
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append(route) if '"row"' in (route.request.post_data or "") else route.continue_()
+
+    page.route("**/run/**", hold)
+    page.locator("#read-tokens .tok[data-at]").nth(2).click()
+    set_number(page, "#read-top-k", "7")
+    has(page, "#read-panel", "top-k 7")
+    (press,) = held
+    press.continue_()
+    has(page, "#read-panel h2", "Token 4")
+    has(page, "#read-panel", "top-k 7")
+
+
 def test_tab_goes_from_a_dropdown_to_the_next_control(page: Any) -> None:
     page.get_by_role("tab", name="Write").click()
     page.locator("#write-offer input").focus()

@@ -15,10 +15,10 @@ from entrotune.decoding import PARTS, Strategy, draw, stream
 from entrotune.errors import UserError
 from entrotune.experiments.play.difference import difference
 from entrotune.experiments.play.explorer import Explorer
-from entrotune.experiments.play.handlers import Opened, Page, Panel, Pressed, Request, pressed_at
+from entrotune.experiments.play.handlers import Opened, Page, Panel, Pressed, Request, Turns, pressed_at
 from entrotune.experiments.play.shaping import Shaping
 from entrotune.experiments.play.strategies import OFFERS, strategy_at, takes_creativity
-from entrotune.experiments.play.worker import LostWorkerError, Worker
+from entrotune.experiments.play.worker import GivenUpError, LostWorkerError, Worker
 from entrotune.experiments.play.worker_process import StoppedError
 from entrotune.models import load_model
 from tiny import byte_tokenizer, tiny_llama
@@ -213,6 +213,23 @@ def test_what_is_stopped_is_not_wanted_any_more() -> None:
     assert not reading()
     assert not pressed()
     assert shown.reading()()
+
+
+def test_what_is_written_can_be_stopped(page: Page) -> None:
+    """The last picture keeps what there is; before there is any, or where a model has none, it is told."""
+    turns = Turns()
+    pictures = page.write(asked(max_new_tokens=90), "entropy", turns.begin())
+    next(html for _, html in (picture for picture in pictures if picture is not None) if "data-at" in html)
+    assert not turns.stopped
+    turns.stop()
+    assert turns.stopped
+    ((opened, html),) = pictures
+    assert html.count(", stopped") == 2
+    assert max(len(ids) for ids in opened.ids) < 90
+    for write in (page.write, page.write_both):
+        with pytest.raises(GivenUpError, match="stopped"):
+            list(write(asked(), "entropy", lambda: False))
+    assert turns.begin()()
 
 
 def test_a_text_that_is_read_can_be_stopped_before_each_layer(folders: list[Path]) -> None:

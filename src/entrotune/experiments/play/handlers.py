@@ -15,7 +15,7 @@ from entrotune.experiments.play.explorer import SHOWN, About, Ended
 from entrotune.experiments.play.panels import Sample
 from entrotune.experiments.play.shaping import Shaping
 from entrotune.experiments.play.watching import New
-from entrotune.experiments.play.worker import Wanted, Worker
+from entrotune.experiments.play.worker import GivenUpError, Wanted, Worker
 from entrotune.scoring.examine import Token
 
 MOST_SAMPLES = 8
@@ -46,16 +46,24 @@ class Pressed:
 
 
 class Turns:
-    """Events of one kind, of which the last one counts where several are answered at the same time."""
+    """Events of one kind, of which the last one counts where several are answered at the same time.
+
+    Attributes:
+        stopped: whether the last one was stopped.
+    """
 
     def __init__(self) -> None:
-        self._last = 0
+        self._last, self.stopped = 0, False
 
     def begin(self) -> Wanted:
         """An event begins; its answer is wanted until another one does."""
-        self._last += 1
+        self._last, self.stopped = self._last + 1, False
         mine = self._last
         return lambda: mine == self._last
+
+    def stop(self) -> None:
+        """Nothing that has begun is wanted any more."""
+        self._last, self.stopped = self._last + 1, True
 
 
 class Panel:
@@ -63,10 +71,12 @@ class Panel:
 
     Attributes:
         pressed: the token whose distribution is open.
+        settings: of the sliders. Kept here, as a press and a slide in short order may arrive the other way round.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Sequence[float] = ()) -> None:
         self.pressed: Pressed | None = None
+        self.settings = tuple(settings)
         self._presses, self._readings = Turns(), Turns()
         self._newest = 0
 
@@ -83,6 +93,11 @@ class Panel:
         self.pressed = pressed
         return self.turn()
 
+    def slide(self, settings: Sequence[float]) -> Wanted:
+        """What is open is to be shown with other settings."""
+        self.settings = tuple(settings)
+        return self.turn()
+
     def turn(self) -> Wanted:
         """What is open is to be shown anew."""
         return self._presses.begin()
@@ -93,8 +108,8 @@ class Panel:
 
     def stop(self) -> None:
         """Nothing that has begun is wanted any more."""
-        self._presses.begin()
-        self._readings.begin()
+        self._presses.stop()
+        self._readings.stop()
 
 
 def pressed_at(opened: Opened | None, row: Any, at: Any) -> Pressed:
@@ -163,14 +178,18 @@ class Page:
         place = self._workers[0].ask("position", wanted=wanted, ids=pressed.ids, at=pressed.at, shaping=shaping)
         return panels.position_panel(place)
 
-    def write(self, request: Request, by: str) -> Iterator[tuple[Opened, Markup] | None]:
+    def write(self, request: Request, by: str, wanted: Wanted = lambda: True) -> Iterator[tuple[Opened, Markup] | None]:
         """Responses as they are written, several times a second; None where there is nothing new.
 
+        Args:
+            wanted: asked now and then whether to go on; the last picture says that it was stopped.
+
         Raises:
+            GivenUpError: it was stopped before anything was written.
             UserError: it cannot be written, or was broken off, which the last picture says too.
         """
         run = next(self._runs)
-        for picture in _pictures(self._workers[0], request):
+        for picture in _pictures(self._workers[0], request, wanted):
             yield picture and (_opened(*picture), panels.samples_panel(picture[1], by=by, run=run))
 
     def compare(
@@ -222,14 +241,18 @@ class Page:
             )
         )
 
-    def write_both(self, request: Request, by: str) -> Iterator[Markup | None]:
+    def write_both(self, request: Request, by: str, wanted: Wanted = lambda: True) -> Iterator[Markup | None]:
         """Both models' responses as they are written; where one fails, the other goes on.
 
+        Args:
+            wanted: as for `write`.
+
         Raises:
+            GivenUpError: it was stopped before anything was written.
             UserError: neither can write.
         """
         self._two(same_tokens=False)
-        running = {number: _pictures(worker, request) for number, worker in enumerate(self._workers)}
+        running = {number: _pictures(worker, request, wanted) for number, worker in enumerate(self._workers)}
         shown, failed = [Markup("")] * len(self._workers), [Markup("")] * len(self._workers)
         reasons: list[str] = []
         run = next(self._runs)
@@ -243,6 +266,9 @@ class Page:
                             )
                     except StopIteration:
                         del running[number]
+                    except GivenUpError:
+                        failed[number] = drawing.empty("stopped before the first token")
+                        del running[number]
                     except UserError as error:
                         reasons.append(str(error))
                         failed[number] = drawing.notice(str(error))
@@ -251,6 +277,8 @@ class Page:
         finally:
             for one in running.values():
                 one.close()
+        if not any(shown) and not wanted():
+            raise GivenUpError
         if not any(shown):
             raise UserError("\n".join(dict.fromkeys(reasons)))
 
@@ -278,7 +306,7 @@ Picture = tuple[list[int], list[Sample]]
 """The prompt's tokens and the samples so far."""
 
 
-def _pictures(worker: Worker, request: Request) -> Generator[Picture | None]:
+def _pictures(worker: Worker, request: Request, wanted: Wanted) -> Generator[Picture | None]:
     """What there is, now and then and at the end; None where there is nothing new."""
     samples = [Sample() for _ in range(request.samples)]
     prompt: list[int] = []
@@ -286,6 +314,8 @@ def _pictures(worker: Worker, request: Request) -> Generator[Picture | None]:
     parts = worker.stream("write", **request.asked)
     try:
         for part in parts:
+            if not wanted():
+                raise GivenUpError
             if part is None:
                 yield None
                 continue
@@ -297,11 +327,14 @@ def _pictures(worker: Worker, request: Request) -> Generator[Picture | None]:
                 shown = time.monotonic()
                 yield prompt, samples
         yield prompt, samples
-    except UserError:
+    except UserError as error:
+        stopped = isinstance(error, GivenUpError)
         if any(sample.tokens for sample in samples):
             for sample in samples:
-                sample.broken = sample.ended is None
+                sample.broken = "" if sample.ended else "stopped" if stopped else "broken off"
             yield prompt, samples
+            if stopped:
+                return
         raise
     finally:
         parts.close()

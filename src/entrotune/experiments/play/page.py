@@ -1,13 +1,13 @@
 """The page: its tabs, and which handler answers what."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from entrotune.experiments.play import drawing, parts
-from entrotune.experiments.play.handlers import PRESS_A_TOKEN, Opened, Page, Panel, pressed_at
+from entrotune.experiments.play.handlers import PRESS_A_TOKEN, Opened, Page, Panel, Turns, pressed_at
 from entrotune.experiments.play.serving import MOST_FILE_BYTES
 from entrotune.experiments.play.wiring import RANGES, file_text, on, on_press, request, shaping, within
 from entrotune.experiments.play.worker import GivenUpError, Wanted
@@ -74,32 +74,33 @@ def _read_tab(page: Page) -> None:
         file = gr.UploadButton(f"Open a text file, up to {MOST_FILE_BYTES // 1_000_000} MB", file_types=["text"])
     notice = parts.notice("read")
     by, tokens = _coloured("read", "Read a text to see it here, a colour a token.")
-    opened, shown, sliders, panel = _position(page, "read", tokens, notice)
+    opened, shown, panel = _position(page, "read", tokens, notice)
 
-    def read(text: str, chat: bool, by: str, shown: Panel, *settings: float) -> tuple[Any, ...]:
+    def read(text: str, chat: bool, by: str, shown: Panel) -> tuple[Any, ...]:
         found, end, coloured = page.read(text, chat, by, shown.reading())
-        return found, coloured, _last(partial(page.position, end, shaping(*settings)), shown.press(end))
+        return found, coloured, _position_of(page, shown, shown.press(end))
 
     def open_file(file: Mapping[str, Any], *others: Any) -> Iterator[tuple[Any, ...]]:
         text = file_text(file)
         yield text, *[gr.skip()] * len(outputs)
         yield text, *read(text, *others)
 
-    inputs, outputs = [text, chat, by, shown, *sliders], [opened, tokens, panel]
+    inputs, outputs = [text, chat, by, shown], [opened, tokens, panel]
     on([go.click, text.submit, chat.change], read, inputs, notice, outputs)
     on([file.upload], open_file, [file, *inputs[1:]], notice, [text, *outputs])
-    parts.gives_up(stop, shown)
+    parts.stops(stop, shown)
 
 
 def _write_tab(page: Page) -> None:
     asking = parts.asking(page, "write")
     notice = parts.notice("write")
     by, tokens = _coloured("write", "Responses will be here, with the entropy of each choice below.")
-    opened, shown, _, panel = _position(page, "write", tokens, notice)
+    opened, shown, panel = _position(page, "write", tokens, notice)
+    writings = gr.State(Turns())
 
-    def write(by: str, shown: Panel, *asked: Any) -> Iterator[tuple[Any, ...] | None]:
+    def write(by: str, shown: Panel, writings: Turns, *asked: Any) -> Iterator[tuple[Any, ...] | None]:
         first = True
-        for picture in page.write(request(*asked), by):
+        for picture in _the_last(writings, partial(page.write, request(*asked), by)):
             if picture is None:
                 yield None
                 continue
@@ -108,9 +109,9 @@ def _write_tab(page: Page) -> None:
             yield *picture, drawing.empty(PRESS_A_TOKEN) if first else gr.skip()
             first = False
 
-    inputs, outputs = [by, shown, *asking.inputs], [opened, tokens, panel]
-    running = on([asking.go.click, asking.prompt.submit], write, inputs, notice, outputs)
-    parts.stops(asking, running, "write-tokens")
+    inputs, outputs = [by, shown, writings, *asking.inputs], [opened, tokens, panel]
+    on([asking.go.click, asking.prompt.submit], write, inputs, notice, outputs)
+    parts.stops(asking.stop, writings)
 
 
 def _compare_tab(page: Page) -> None:
@@ -126,30 +127,30 @@ def _compare_tab(page: Page) -> None:
     tokens = parts.tokens(coloured, elem_id="compare-tokens")
     temperature = gr.Slider(*RANGES["temperature"], 1, step=0.05, label="Temperature", elem_id="compare-temperature")
     panel = parts.html(drawing.empty(PRESS_A_TOKEN), elem_id="compare-panel")
-    opened, shown = gr.State(None), gr.State(Panel())
+    opened, shown = gr.State(None), gr.State(Panel([temperature.value]))
 
-    def differing(shown: Panel, wanted: Wanted, temperature: float | None) -> Any:
-        return _last(partial(page.differ, shown.pressed, within("temperature", temperature)), wanted)
+    def differing(shown: Panel, wanted: Wanted) -> Any:
+        return _last(partial(page.differ, shown.pressed, within("temperature", *shown.settings)), wanted)
 
-    def compare(text: str, chat: bool, by: str, shown: Panel, temperature: float) -> tuple[Any, ...]:
+    def compare(text: str, chat: bool, by: str, shown: Panel) -> tuple[Any, ...]:
         found, end, coloured, meaning = page.compare(text, chat, by, shown.reading())
-        return found, coloured, meaning, differing(shown, shown.press(end), temperature)
+        return found, coloured, meaning, differing(shown, shown.press(end))
 
-    def press(opened: Opened | None, row: Any, at: Any, number: Any, shown: Panel, temperature: float) -> Any:
-        return (differing(shown, shown.press(pressed_at(opened, row, at), number), temperature),)
+    def press(opened: Opened | None, row: Any, at: Any, number: Any, shown: Panel) -> tuple[Any, ...]:
+        return (differing(shown, shown.press(pressed_at(opened, row, at), number)),)
 
     def reshape(shown: Panel, temperature: float | None) -> tuple[Any, ...]:
-        return (gr.skip() if temperature is None else differing(shown, shown.turn(), temperature),)
+        return (gr.skip() if temperature is None else differing(shown, shown.slide([temperature])),)
 
     def recolour(opened: Opened | None, shown: Panel, by: str) -> tuple[Any, ...]:
         return page.colour_difference(opened, shown.pressed, by)
 
-    inputs, outputs = [text, chat, by, shown, temperature], [opened, tokens, scale, panel]
+    inputs, outputs = [text, chat, by, shown], [opened, tokens, scale, panel]
     on([go.click, text.submit, chat.change], compare, inputs, notice, outputs)
     on([by.change], recolour, [opened, shown, by], notice, [tokens, scale])
-    on_press(tokens, press, [opened, shown, temperature], notice, [panel])
+    on_press(tokens, press, [opened, shown], notice, [panel])
     on([temperature.change], reshape, [shown, temperature], notice, [panel], lively=True)
-    parts.gives_up(stop, shown)
+    parts.stops(stop, shown)
 
 
 def _write_both(page: Page) -> None:
@@ -157,13 +158,14 @@ def _write_both(page: Page) -> None:
     asking = parts.asking(page, "both")
     notice = parts.notice("both")
     both = parts.html(drawing.empty("Responses of both models will be here."), elem_id="both-samples")
+    writings = gr.State(Turns())
 
-    def write(*asked: Any) -> Iterator[tuple[Any, ...] | None]:
-        for picture in page.write_both(request(*asked), "entropy"):
+    def write(writings: Turns, *asked: Any) -> Iterator[tuple[Any, ...] | None]:
+        for picture in _the_last(writings, partial(page.write_both, request(*asked), "entropy")):
             yield None if picture is None else (picture,)
 
-    running = on([asking.go.click, asking.prompt.submit], write, asking.inputs, notice, [both])
-    parts.stops(asking, running, "both-samples")
+    on([asking.go.click, asking.prompt.submit], write, [writings, *asking.inputs], notice, [both])
+    parts.stops(asking.stop, writings)
 
 
 def _coloured(name: str, before: str) -> tuple[gr.Radio, gr.HTML]:
@@ -173,27 +175,27 @@ def _coloured(name: str, before: str) -> tuple[gr.Radio, gr.HTML]:
     return by, parts.tokens(drawing.empty(before), elem_id=f"{name}-tokens")
 
 
-def _position(
-    page: Page, name: str, tokens: gr.HTML, notice: gr.HTML
-) -> tuple[gr.State, gr.State, list[gr.Slider], gr.HTML]:
-    """What is open, what the panel shows, sliders, and the panel: the distribution at the token that is pressed."""
-    opened, shown = gr.State(None), gr.State(Panel())
+def _position(page: Page, name: str, tokens: gr.HTML, notice: gr.HTML) -> tuple[gr.State, gr.State, gr.HTML]:
+    """What is open, what the panel shows, and the panel: the distribution at the token that is pressed."""
     sliders = parts.sliders(name)
+    opened, shown = gr.State(None), gr.State(Panel([one.value for one in sliders]))
     panel = parts.html(drawing.empty(PRESS_A_TOKEN), elem_id=f"{name}-panel")
 
-    def at_turn(shown: Panel, wanted: Wanted, settings: Sequence[float | None]) -> tuple[Any, ...]:
-        return (_last(partial(page.position, shown.pressed, shaping(*settings)), wanted),)
-
-    def press(opened: Opened | None, row: Any, at: Any, number: Any, shown: Panel, *settings: float) -> Any:
-        return at_turn(shown, shown.press(pressed_at(opened, row, at), number), settings)
+    def press(opened: Opened | None, row: Any, at: Any, number: Any, shown: Panel) -> tuple[Any, ...]:
+        return (_position_of(page, shown, shown.press(pressed_at(opened, row, at), number)),)
 
     def reshape(shown: Panel, *settings: float | None) -> tuple[Any, ...]:
-        # While a number is typed there may be none.
-        return (gr.skip(),) if None in settings else at_turn(shown, shown.turn(), settings)
+        known = [one for one in settings if one is not None]  # while a number is typed there may be none
+        return (gr.skip() if len(known) < len(settings) else _position_of(page, shown, shown.slide(known)),)
 
-    on_press(tokens, press, [opened, shown, *sliders], notice, [panel])
+    on_press(tokens, press, [opened, shown], notice, [panel])
     on([one.change for one in sliders], reshape, [shown, *sliders], notice, [panel], lively=True)
-    return opened, shown, sliders, panel
+    return opened, shown, panel
+
+
+def _position_of(page: Page, shown: Panel, wanted: Wanted) -> Any:
+    """The distribution at the token that is pressed, with the settings there are."""
+    return _last(partial(page.position, shown.pressed, shaping(*shown.settings)), wanted)
 
 
 def _last(find: Callable[..., Any], wanted: Wanted) -> Any:
@@ -203,3 +205,12 @@ def _last(find: Callable[..., Any], wanted: Wanted) -> Any:
     except GivenUpError:
         return gr.skip()
     return found if wanted() else gr.skip()
+
+
+def _the_last(turns: Turns, write: Callable[..., Iterator[Any]]) -> Iterator[Any]:
+    """Pictures of what is written, until it is stopped, which is said, or asked for anew."""
+    try:
+        yield from write(turns.begin())
+    except GivenUpError:
+        if turns.stopped:
+            raise

@@ -23,13 +23,13 @@ class Sample:
         tokens: so far.
         shaped: entropy of what the strategy made of each distribution, nats.
         ended: what is known at the end.
-        broken: whether it was broken off.
+        broken: how it came to its end before it was complete, such as `broken off`.
     """
 
     tokens: list[Token] = field(default_factory=list)
     shaped: list[float | None] = field(default_factory=list)
     ended: Ended | None = None
-    broken: bool = False
+    broken: str = ""
 
     def add(self, new: New) -> None:
         """Take a new token."""
@@ -142,7 +142,7 @@ def _card(sample: Sample, *, number: int, by: str, series: int, pressable: bool)
     entropies = [token.entropy for token in sample.tokens]
     shaped = [value for value in sample.shaped if value is not None]
     if sample.ended is None:
-        state = _tokens(len(entropies)) + (", broken off" if sample.broken else " …")
+        state = _tokens(len(entropies)) + (f", {sample.broken}" if sample.broken else " …")
     else:
         end = "ended by the model" if sample.ended.finished else "ended by the limit"
         state = f"{_tokens(len(entropies))}, {end}, −log p {sample.ended.nll:.1f} nats"

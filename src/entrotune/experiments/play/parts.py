@@ -110,28 +110,9 @@ def asking(page: Page, name: str) -> Asking:
     return Asking(prompt, go, stop, [prompt, chat, strategy, samples, new_tokens, seed])
 
 
-def stops(asking: Asking, running: Any, name: str) -> None:
-    """Have the form's second button stop what runs, and say so where the responses are."""
-    asking.stop.click(None, cancels=[running], api_visibility="private")
-    # The last pictures of what was stopped may still be on their way; those of the next run are left alone.
-    say = f"""() => {{
-        const run = () => document.querySelector('#{name} [data-run]')?.dataset.run;
-        const stopped = run(), until = Date.now() + 5000;
-        const mark = () => {{
-            if (run() !== stopped) return;
-            document.querySelectorAll('#{name} .sample header span').forEach((one) => {{
-                if (one.textContent.endsWith(' …')) one.textContent = one.textContent.replace(' …', ', stopped');
-            }});
-            if (Date.now() < until) setTimeout(mark, 150);
-        }};
-        mark();
-    }}"""
-    asking.stop.click(None, js=say, api_visibility="private")
-
-
-def gives_up(stop: gr.Button, shown: gr.State) -> None:
-    """Have a button stop what is read and what is opened in its tab; the answer that is given up says so."""
-    stop.click(lambda shown: shown.stop(), [shown], None, show_progress="hidden", queue=False, api_visibility="private")
+def stops(button: gr.Button, running: gr.State) -> None:
+    """Have a button stop what has begun in `running`, a `Panel` or `Turns`; the answer that is given up says so."""
+    button.click(lambda one: one.stop(), [running], None, show_progress="hidden", queue=False, api_visibility="private")
 
 
 def asset(name: str) -> str:

@@ -32,7 +32,8 @@ def on(
 ) -> Any:
     """Have a handler answer events; its tuple goes to the outputs, its errors to the notice.
 
-    What is used again while it is answered is answered anew afterwards; a generator, which is streamed, goes on.
+    What is used again while it is answered is answered anew afterwards. Generators, which are streamed, then run beside
+    each other; their handler ends the earlier one.
 
     Args:
         lively: for sliders: nothing is dimmed meanwhile.
@@ -45,7 +46,7 @@ def on(
         [notice, *outputs],
         preprocess=False,  # numbers out of their range are told here, and not by a message of gradio's
         show_progress="hidden" if lively else "minimal",
-        trigger_mode="once" if streams else "always_last",
+        trigger_mode="multiple" if streams else "always_last",
         queue=streams,  # gradio closes the queue's stream of answers with its last one, and loses those that begin then
         api_visibility="private",
     )

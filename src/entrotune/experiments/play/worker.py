@@ -49,6 +49,9 @@ class LostWorkerError(UserError):
 class GivenUpError(UserError):
     """An answer that was not wanted any more."""
 
+    def __init__(self) -> None:
+        super().__init__("stopped; what was there before stays")
+
 
 class Worker:
     """Asks an object that lives in a process of its own, one request at a time.
@@ -109,7 +112,7 @@ class Worker:
                 if kind == "done":
                     return value
                 if wanted is not None and not wanted():
-                    raise GivenUpError("stopped; what was there before stays")
+                    raise GivenUpError
         raise AssertionError("an answer ends with `done` or an error")
 
     def stream(self, method: str, **values: Any) -> Generator[Any]:
