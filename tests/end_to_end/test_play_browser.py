@@ -154,6 +154,7 @@ def test_a_text_is_read_pressed_and_shaped(page: Any, tmp_path: Path) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     has(page, "#read-panel h2", "Token 6")
+    has(page, ".heard", "Token 6: “m”, entropy")
     page.locator("#read-temperature input[type=range]").focus()
     page.keyboard.press("ArrowRight")
     has(page, "#read-panel", "temperature 0.85")
@@ -224,6 +225,7 @@ def test_responses_are_written_and_pressed(page: Any, tmp_path: Path) -> None:
     page.click("#write-go")
     done = page.locator("#write-tokens .sample header", has_text="ended by")
     playwright.expect(done).to_have_count(3)
+    has(page, ".heard", "responses: 3 complete")
     assert page.locator("#write-tokens .trace svg").count() == 3
     page.locator("#write-tokens .tok[data-row='1']").nth(2).click()
     has(page, "#write-panel", "surprisal")
@@ -238,6 +240,7 @@ def test_stop_keeps_what_was_written_and_frees_the_model(page: Any, running: Any
     with in_the_middle(page, running.workers[0]):
         page.click("#write-stop")
         has(page, "#write-tokens .sample header", "stopped")
+        has(page, ".heard", "responses: 1 stopped")
         given_back(running.workers[0])
     tokens = page.locator("#write-tokens .tok[data-at]")
     (kept,) = page.locator("#write-tokens .sample .tokens").all_inner_texts()
@@ -397,6 +400,10 @@ def test_two_models_on_a_phone_in_the_dark(page: Any, tmp_path: Path) -> None:
     page.click("#both-go")
     playwright.expect(page.locator("#both-samples .sample header", has_text="ended by")).to_have_count(6)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    handles = page.locator(
+        "#compare-temperature :is(input, button), [id^=both] :is(input[type=range], input[type=number])"
+    )
+    assert min(one.bounding_box()["height"] for one in handles.all()) >= 24
     red, green, blue = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")[:3]
     assert max(red, green, blue) < 80
     page.screenshot(path=tmp_path / "compare.png", full_page=True)

@@ -150,6 +150,13 @@ def test_a_keyboard_is_enough(page: Any, made: tuple[str, Examined]) -> None:
     assert page.locator('[data-text="1"] [tabindex="0"]').count() == 1
 
 
+def test_each_line_has_a_direction_of_its_own(page: Any) -> None:
+    """So that a line of another script is not turned about."""
+    page.locator('[data-text="0"]').evaluate("one => { one.dir = 'rtl'; }")
+    boxes = [page.locator('[data-text="0"] .t').nth(at).bounding_box() for at in (2, TEXT.index("\n") - 1)]
+    assert boxes[0]["x"] < boxes[1]["x"]
+
+
 def test_colours_follow_the_measure(page: Any, made: tuple[str, Examined]) -> None:
     def shade() -> float:
         return float(page.locator('[data-text="0"] .t').nth(4).evaluate("one => one.style.getPropertyValue('--v')"))
@@ -181,10 +188,14 @@ def test_a_phone_shows_the_panel_over_the_text_and_closes_it(page: Any) -> None:
 
 def test_a_frame_of_a_notebook_works(browser: Any, tmp_path: Path) -> None:
     view = show("ab cd", (tiny_llama(), byte_tokenizer()))
-    (tmp_path / "notebook.html").write_text(f"<!doctype html><p>cell</p>{view._repr_html_()}", encoding="utf-8")
+    cell = f'<!doctype html><div style="width: 9px">{view._repr_html_()}</div>'  # as before a notebook is laid out
+    (tmp_path / "notebook.html").write_text(cell, encoding="utf-8")
     page = browser.new_page()
     page.goto((tmp_path / "notebook.html").as_uri())
     frame = page.frame_locator("iframe")
+    playwright.expect(frame.locator(".t")).not_to_have_count(0)
+    page.locator("div").evaluate("one => { one.style.width = '1200px'; }")
+    playwright.expect(frame.locator('.t[aria-pressed="true"]')).to_have_count(1)  # there is room now, so one is open
     frame.locator(".t").nth(2).click()
     assert frame.locator("#panel-token").inner_text() == "“␣”"
     page.close()

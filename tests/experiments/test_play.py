@@ -277,6 +277,8 @@ def test_difference_by_hand() -> None:
     assert found.variation == pytest.approx(0.25)
     assert found.tokens == (1, 0)
     assert difference(p, p, shown=1, always=[2]).jsd == 0
+    likeliest = np.log(np.arange(1.0, 41) / np.arange(1.0, 41).sum())
+    assert difference(likeliest, likeliest, shown=8).tokens == tuple(range(39, 31, -1))
     assert 2 in difference(p, p, shown=1, always=[2]).tokens
     impossible = np.array([0.0, -np.inf])
     assert difference(impossible, impossible, shown=2).jsd == 0

@@ -47,9 +47,9 @@ def difference(log_p: Floats, log_q: Floats, *, shown: int, always: Sequence[int
     middle = np.logaddexp(log_p, log_q) - np.log(2)
     either = np.maximum(p, q)
     moved = np.abs(p - q)
-    likeliest = np.argsort(-either, kind="stable")[: shown - shown // 4]
-    movers = [one for one in np.argsort(-moved, kind="stable")[:shown].tolist() if one not in set(likeliest.tolist())]
-    named = [*likeliest.tolist(), *movers][:shown]
+    likeliest = np.argsort(-either, kind="stable")[:shown].tolist()
+    movers = [one for one in np.argsort(-moved, kind="stable")[:shown].tolist() if moved[one] > 0]
+    named = list(dict.fromkeys([*likeliest[: shown - shown // 4], *movers, *likeliest]))[:shown]
     named += [one for one in always if one not in named]
     tokens = sorted(named, key=lambda one: -either[one])
     return Difference(

@@ -36,7 +36,9 @@ def heading(models: Sequence[About]) -> Markup:
         )
         for number, model in enumerate(models)
     )
-    return Markup('<h1>entrotune play</h1><div class="models">{}</div>').format(named)
+    return Markup('<h1>entrotune play</h1><div class="models">{}</div><p role="status" class="heard"></p>').format(
+        named
+    )
 
 
 def coloured(

@@ -50,7 +50,7 @@ def look() -> dict[str, Any]:
 def build(page: Page) -> gr.Blocks:
     """The page of one model or two."""
     with gr.Blocks(title="entrotune play", analytics_enabled=False) as blocks:
-        parts.html(drawing.heading(page.models), js_on_load=parts.asset("keys.js"))
+        parts.html(drawing.heading(page.models), js_on_load=parts.asset("keys.js") + parts.asset("heard.js"))
         with gr.Tabs():
             with gr.Tab("Read", id="read"):
                 _read_tab(page)
@@ -69,8 +69,7 @@ def _read_tab(page: Page) -> None:
     text = gr.Textbox(EXAMPLE, label="Text", lines=4, max_lines=12, elem_id="read-text")
     chat = parts.chat_box(page, "Read it as a chat message that the model is about to answer", value=False)
     with gr.Row(elem_classes=["buttons"]):
-        go = gr.Button("Read", variant="primary", elem_id="read-go")
-        stop = gr.Button("Stop", elem_id="read-stop")
+        go, stop = parts.go_and_stop("Read", "read")
         file = gr.UploadButton(f"Open a text file, up to {MOST_FILE_BYTES // 1_000_000} MB", file_types=["text"])
     notice = parts.notice("read")
     by, tokens = _coloured("read", "Read a text to see it here, a colour a token.")
@@ -118,8 +117,7 @@ def _compare_tab(page: Page) -> None:
     text = gr.Textbox(EXAMPLE, label="Text", lines=3, max_lines=12, elem_id="compare-text")
     chat = parts.chat_box(page, "Read it as a chat message that the models are about to answer", value=False)
     with gr.Row(elem_classes=["buttons"]):
-        go = gr.Button("Compare", variant="primary", elem_id="compare-go")
-        stop = gr.Button("Stop", elem_id="compare-stop")
+        go, stop = parts.go_and_stop("Compare", "compare")
     notice = parts.notice("compare")
     by = gr.Radio(list(drawing.DIFFERENCES), value="surprisal", label="Colour by the change of", elem_id="compare-by")
     coloured, meaning = page.colour_difference(None, None, "surprisal")

@@ -35,6 +35,12 @@ def tokens(value: str, **options: Any) -> gr.HTML:
     return html(value, js_on_load=asset("tokens.js"), **options)
 
 
+def go_and_stop(label: str, name: str) -> tuple[gr.Button, gr.Button]:
+    """The two buttons of a form, beside each other on a phone too."""
+    go = gr.Button(label, variant="primary", min_width=120, elem_id=f"{name}-go")
+    return go, gr.Button("Stop", min_width=120, elem_id=f"{name}-stop")
+
+
 def notice(name: str) -> gr.HTML:
     """Where a tab says what went wrong."""
     return html("", elem_id=f"{name}-notice")
@@ -88,8 +94,7 @@ def asking(page: Page, name: str) -> Asking:
         )  # fmt: skip
         seed = gr.Number(0, label="Seed", precision=0, min_width=180, elem_id=f"{name}-seed")
     with gr.Row(elem_classes=["buttons"]):
-        go = gr.Button("Write", variant="primary", elem_id=f"{name}-go")
-        stop = gr.Button("Stop", elem_id=f"{name}-stop")
+        go, stop = go_and_stop("Write", name)
 
     def chosen(offer: str, creativity: float | None) -> tuple[Any, Any]:
         # While a number is typed there may be none, or one beyond the slider's ends.

@@ -63,16 +63,7 @@
     span.setAttribute("role", "button");
     span.setAttribute("aria-pressed", "false");
     span.setAttribute("aria-label", describe(text, index).replaceAll("\n", ", "));
-    words.split(/(\n|\t)/).forEach((part) => {
-      if (part === "\n" || part === "\t") {
-        const mark = document.createElement("span");
-        mark.className = "mark";
-        mark.textContent = part === "\n" ? "↵" : "⇥";
-        span.append(mark, part === "\n" ? "\n" : "");
-      } else {
-        span.append(part);
-      }
-    });
+    span.textContent = words.replaceAll("\n", "↵\n").replaceAll("\t", "⇥");
     return span;
   }
 
@@ -351,7 +342,14 @@
   const asked = /token=(\d+)(?:,(\d+))?/.exec(window.location.hash);
   if (asked) {
     choose(Number(asked[2] || 0), Number(asked[1]), true);
-  } else if (wide.matches && boxes.length) {
+  } else {
+    openAtStart();
+    wide.addEventListener("change", openAtStart); // a frame of a notebook has no width yet
+  }
+
+  // Where there is room beside the text, the most open choice is shown from the start.
+  function openAtStart() {
+    if (chosen || !wide.matches || !boxes.length) return;
     const own = data.texts[0];
     const start = own.entropy.slice(0, own.t.length - 1).reduce((best, one, at, all) => (
       !own.g[at + 1] && (best === null || one > all[best]) ? at : best
