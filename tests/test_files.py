@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from entrotune.files import atomic_write_json, atomic_write_text, open_atomic
+from entrotune.errors import UserError
+from entrotune.files import atomic_write_json, atomic_write_text, check_page, check_writable, open_atomic
 
 
 def test_text_and_json_arrive_whole(tmp_path: Path) -> None:
@@ -60,3 +61,12 @@ def test_an_error_of_the_system_names_the_file_that_was_wanted(tmp_path: Path) -
     with pytest.raises(OSError, match="File name too long") as caught:
         atomic_write_text(tmp_path / ("n" * 250), "x")
     assert caught.value.filename == str(tmp_path / ("n" * 250))
+
+
+def test_whether_a_folder_can_be_written_to_is_found_without_a_trace(tmp_path: Path) -> None:
+    check_writable(tmp_path / "not" / "there" / "yet")
+    check_page(tmp_path / "pages" / "page.html")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "a").write_text("a file", encoding="utf-8")
+    with pytest.raises(UserError, match="Not a directory"):
+        check_page(tmp_path / "a" / "page.html")

@@ -23,11 +23,11 @@ def open_atomic(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         mode: `"w"` (UTF-8 text) or `"wb"`.
     """
     path = Path(path)
-    with _naming(path):
+    with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
     try:
-        with _naming(path), os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+        with naming(path), os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -42,7 +42,7 @@ def open_atomic(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Let an error of the system name the file that was to be written: it knows a temporary one, or none."""
     try:
         yield
@@ -79,8 +79,25 @@ def alone(folder: str | Path) -> Iterator[None]:
 
 def check_page(path: str | Path | None) -> None:
     """Raise `UserError` where a page cannot be written to a path; before the work that it would show."""
-    if path is not None and (Path(path).is_dir() or Path(path).suffix not in (".html", ".htm")):
+    if path is None:
+        return
+    if Path(path).is_dir() or Path(path).suffix not in (".html", ".htm"):
         raise UserError(f"'{path}' is no name for a page; expected a file that ends in .html")
+    check_writable(Path(path).parent)
+
+
+def check_writable(folder: Path) -> None:
+    """See, before the work, that files can be made in a folder, which need not exist yet. Nothing is left behind.
+
+    Raises:
+        UserError: they cannot.
+    """
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write to '{folder}' ({error.strerror}: '{there}'); give another place") from None
 
 
 def atomic_write_text(path: str | Path, text: str) -> None:

@@ -113,10 +113,10 @@ def test_answers_go_on_where_they_stopped(model: Any, tokenizer: Any, tmp_path: 
 def test_answers_of_something_else_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     _kept(path).append([ChoiceAnswer("a", (1.0,), (1,), (1,))])
-    with pytest.raises(UserError, match="was made with model = m, not other"):
+    with pytest.raises(UserError, match="was made with model 'm', not 'other'"):
         _kept(path, model="other")
     path.write_text('{"id": "a"}\n')
-    with pytest.raises(UserError, match="line 1 is no answer"):
+    with pytest.raises(UserError, match=r"answers\.jsonl:1 is damaged"):
         _kept(path)
     path.with_suffix(".settings.json").unlink()
     with pytest.raises(UserError, match=r"exists without 'answers\.settings\.json'"):

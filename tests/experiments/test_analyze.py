@@ -168,7 +168,7 @@ def test_answers_of_other_rows_need_overwrite(model: Path, choices: Path, scored
     options: dict[str, Any] = {"model": str(model), "out": str(tmp_path / "out"), "progress": False}
     analyze_correctness(str(scored), choices=str(choices), **options)
     (tmp_path / "out" / "analysis.json").unlink()  # as if it had been killed after its last answer
-    with pytest.raises(UserError, match="was made with rows = "):
+    with pytest.raises(UserError, match="was made with rows "):
         analyze_correctness(str(scored), choices=str(choices), limit=40, **options)
     record = analyze_correctness(str(scored), choices=str(choices), limit=40, overwrite=True, **options)
     assert record["answers"]["answered"] == 40

@@ -311,6 +311,12 @@ def test_a_folder_that_holds_a_result(texts: str, sharp: str, tmp_path: Path) ->
     assert not (out / "ranked.jsonl").exists()
 
 
+def test_a_place_that_cannot_be_written_to_is_told_before_the_work(texts: str, sharp: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a file", encoding="utf-8")
+    with pytest.raises(UserError, match=r"cannot write to .*a/b/c' \(Not a directory: '.*/a'\)"):
+        perplexity(texts, model=sharp, out=tmp_path / "a" / "b" / "c", dry_run=True)
+
+
 def test_damaged_weights(book: str, sharp: str, tmp_path: Path) -> None:
     model = tiny_llama()
     with torch.no_grad():

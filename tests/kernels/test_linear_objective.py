@@ -194,6 +194,19 @@ def test_most_of_a_wide_vocabulary_may_be_impossible(fused: Way) -> None:
     assert_same(found, [truth, true_stats.varentropy, *expected], fused.tolerance)
 
 
+def test_a_heavy_weight_of_varentropy_leaves_impossible_tokens_alone(fused: Way) -> None:
+    hidden, weight, bias, targets = tensors(36)
+    bias = bias.detach().index_fill(0, torch.arange(40, device=DEVICE), -torch.inf)
+    targets = torch.where(targets < 0, targets, targets % 21 + 40)
+    truth, _ = linear_objective(hidden, weight, targets, "ce + 5000*varentropy", bias=bias, backend="reference")
+    expected = torch.autograd.grad(truth, hidden)
+    hidden = hidden.detach().to(fused.dtype).requires_grad_()
+    weight, bias = weight.detach().to(fused.dtype), bias.to(fused.dtype)
+    loss, _ = linear_objective(hidden, weight, targets, "ce + 5000*varentropy", bias=bias, backend=fused.backend)
+    found = [loss / 5000, torch.autograd.grad(loss, hidden)[0] / 5000]
+    assert_same(found, [truth / 5000, expected[0] / 5000], fused.tolerance)
+
+
 class Waits(TorchDispatchMode):
     """Counts the operations whose result has a size that a device has to tell."""
 

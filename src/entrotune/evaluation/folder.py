@@ -9,8 +9,8 @@ from entrotune.data import RowSet, write_rejects
 from entrotune.errors import UserError
 from entrotune.evaluation.held_out import HeldOut
 from entrotune.evaluation.records import SettingRecord
-from entrotune.evaluation.sample_file import settings_path
 from entrotune.files import atomic_write_json, atomic_write_text
+from entrotune.line_files import beside
 
 
 def check_out(folder: Path | None, *, resume: bool, overwrite: bool) -> None:
@@ -37,7 +37,7 @@ def remove(folder: Path) -> None:
     """Remove the files of an evaluation, and no others."""
     for path in (folder / "evaluation.json", folder / "samples.jsonl", folder / "per_prompt.jsonl", _rejects(folder)):
         path.unlink(missing_ok=True)
-    settings_path(folder / "samples.jsonl").unlink(missing_ok=True)
+    beside(folder / "samples.jsonl", "settings.json").unlink(missing_ok=True)
     (folder / "lm_eval.json").unlink(missing_ok=True)
 
 

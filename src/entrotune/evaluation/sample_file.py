@@ -1,7 +1,6 @@
 """`samples.jsonl`: samples appended batch by batch, with the settings that made them in a file beside it."""
 
 import itertools
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,14 +8,9 @@ from typing import Any
 
 from entrotune.errors import UserError
 from entrotune.evaluation.records import SampleRecord
-from entrotune.files import atomic_write_json
+from entrotune.line_files import append_lines, beside, claim, read_lines
 
 SCHEMA_VERSION = 1
-
-
-def settings_path(path: Path) -> Path:
-    """The file that tells how the samples in `path` were made: `samples.settings.json`."""
-    return path.with_suffix(".settings.json")
 
 
 class SampleFile:
@@ -30,14 +24,8 @@ class SampleFile:
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        settings = {"schema_version": SCHEMA_VERSION, **settings}
-        if not settings_path(path).exists():
-            if path.exists():
-                raise UserError(f"'{path}' exists without '{settings_path(path).name}': move it away or use overwrite")
-            atomic_write_json(settings_path(path), settings)
-        self._check_settings(settings)
-        self._records = self._read()
+        claim(path, beside(path, "settings.json"), {"schema_version": SCHEMA_VERSION, **settings})
+        self._records = read_lines(path, SampleRecord.from_dict)
 
     def batches(self, temperature: float, sizes: Sequence[int]) -> dict[int, list[SampleRecord]]:
         """The complete batches held for a temperature, given how many records each batch must have."""
@@ -53,11 +41,7 @@ class SampleFile:
 
     def append(self, records: Sequence[SampleRecord]) -> None:
         """Add one batch, in one write that is on the disk when this returns."""
-        lines = "".join(json.dumps(record.to_dict(), ensure_ascii=False) + "\n" for record in records)
-        with self.path.open("ab") as file:
-            file.write(lines.encode("utf-8"))
-            file.flush()
-            os.fsync(file.fileno())
+        append_lines(self.path, [record.to_dict() for record in records])
         self._records += records
 
     def _drop(self, temperature: float, batch: int) -> None:
@@ -70,31 +54,3 @@ class SampleFile:
         content = self.path.read_bytes().splitlines(keepends=True)
         os.truncate(self.path, sum(map(len, content[: len(kept)])))
         self._records = kept
-
-    def _read(self) -> list[SampleRecord]:
-        if not self.path.exists():
-            return []
-        content = self.path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):  # the process was killed within a line
-            os.truncate(self.path, whole)
-        records = []
-        for number, line in enumerate(content[:whole].splitlines(), start=1):
-            try:
-                records.append(SampleRecord.from_dict(json.loads(line)))
-            except (ValueError, TypeError, KeyError) as error:
-                raise UserError(f"'{self.path}' line {number} is not a sample; use overwrite to start anew") from error
-        return records
-
-    def _check_settings(self, settings: Mapping[str, Any]) -> None:
-        path = settings_path(self.path)
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"'{path}' is not JSON; use overwrite to start anew") from error
-        for name in dict.fromkeys([*settings, *found]):
-            if found.get(name) != settings.get(name):
-                raise UserError(
-                    f"'{self.path}' was made with {name} = {found.get(name)}, not {settings.get(name)}; "
-                    "use the same settings to continue it, another folder, or overwrite"
-                )

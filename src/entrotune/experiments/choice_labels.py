@@ -13,6 +13,7 @@ from entrotune.evaluation.choice_answers import AnswerFile, answer_choices
 from entrotune.evaluation.choice_likelihood import ChoiceAnswer, ChoiceReader, encode_choices
 from entrotune.evaluation.choices import ChoiceRow, ChoiceSet, load_choices
 from entrotune.experiments.analysis_inputs import kept_column
+from entrotune.line_files import beside
 from entrotune.models import check_head, describe_model, load_model, resolve_model
 from entrotune.scoring.analysis.effects import wilson
 from entrotune.scoring.folder import Scores
@@ -130,7 +131,7 @@ def _opened(path: Path, made_by: Mapping[str, Any], *, overwrite: bool) -> Answe
         if not overwrite:
             raise
     path.unlink(missing_ok=True)
-    path.with_suffix(".settings.json").unlink(missing_ok=True)
+    beside(path, "settings.json").unlink(missing_ok=True)
     return AnswerFile(path, made_by)
 
 

@@ -20,16 +20,18 @@ from entrotune.decoding.endpoint import Endpoint, request_settings
 from entrotune.decoding.fields import Parsed, Template, read_template
 from entrotune.decoding.forced_words import ForcedWords
 from entrotune.decoding.grammar import Grammar
+from entrotune.errors import UserError
 from entrotune.experiments.generate_config import GenerateConfig
 from entrotune.experiments.generation.asks import read_asks
 from entrotune.experiments.generation.bench import bench
 from entrotune.experiments.generation.beside import compared, read_values
 from entrotune.experiments.generation.choosing import check_choosing, choose
 from entrotune.experiments.generation.limiting import limits_of, read_grammar, read_schema
-from entrotune.experiments.generation.output_file import OutputFile, beside
+from entrotune.experiments.generation.output_file import OutputFile
 from entrotune.experiments.generation.page import write_responses_page
 from entrotune.experiments.generation.work import Judging, work
 from entrotune.experiments.generation.writers import EndpointWriter, LocalWriter
+from entrotune.line_files import beside
 from entrotune.measures import diversity_of
 from entrotune.models import load_model, load_tokenizer, resolve_model
 
@@ -62,6 +64,7 @@ def generate(
         return bench(config, dry_run=dry_run, progress=progress)
     template = read_template(config.fields) if config.fields else None
     asks, prompt_rejects = read_asks(config, template)
+    _check_number(config, asks)
     check_choosing(config, asks)
     grammar = read_grammar(config, template)
     others = read_values(config.beside, template) if config.beside and template else []
@@ -88,6 +91,15 @@ def generate(
     if config.html:
         write_responses_page(config, asks, kept, len(rejects), *load(), progress)
     return record | {"outputs": kept, "rejects": rejects, "selected": selected}
+
+
+def _check_number(config: GenerateConfig, asks: Sequence[Row]) -> None:
+    """Raise `UserError` where more responses are asked for than can be held."""
+    if (wanted := config.n * len(asks)) > _MOST_RESPONSES:
+        raise UserError(
+            f"{wanted:,} responses are wanted (n {config.n:,}, prompts {len(asks):,}), and at most {_MOST_RESPONSES:,} "
+            "are made at once, as all are held in memory; divide the prompts, or lower n"
+        )
 
 
 def _write(
@@ -204,6 +216,8 @@ def _record(
 
 # Self-BLEU compares all with all.
 _MOST_COMPARED = 200
+# About a kilobyte each.
+_MOST_RESPONSES = 10_000_000
 
 
 def _plan(config: GenerateConfig, asks: Sequence[Row], prompt_rejects: Sequence[Reject]) -> dict[str, Any]:

@@ -65,10 +65,10 @@ class GenerateConfig:
     prompts: str | None = None
     n: int = 1
     strategy: str = "temperature(0.8) + top_p(0.95)"
-    choices: list[str] = field(default_factory=list)
+    choices: list[str] | None = None
     pattern: str | None = None
     json_schema: str | None = None
-    force_words: list[str] = field(default_factory=list)
+    force_words: list[str] | None = None
     max_new_tokens: int = 128
     seed: int = 0
     batch_size: int = 16
@@ -163,19 +163,19 @@ class GenerateConfig:
                 raise UserError(message)
 
     def _check_limits(self) -> None:
-        given = list(self._given("force_words", "choices", "pattern", "json_schema", "enforce"))
-        if not given:
-            return
-        if self.choices:
+        if self.choices is not None:
             from entrotune.decoding.choices import check_choices
 
             check_choices(self.choices)
-        if self.force_words:
+        if self.force_words is not None:
             from entrotune.decoding.forced_words import check_words
 
             check_words(self.force_words)
             if not self.strategy.startswith("beam("):
                 raise UserError(f"force_words needs a beam search, not {self.strategy}; give strategy beam(beams=8)")
+        given = list(self._given("force_words", "choices", "pattern", "json_schema", "enforce"))
+        if not given:
+            return
         others = given[1:] + [name for name in ("bench", "endpoint") if getattr(self, name)]
         if self.fields and not self.enforce:
             others.append("fields")

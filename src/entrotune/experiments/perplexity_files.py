@@ -12,7 +12,7 @@ from entrotune.data import Reject, write_rejects
 from entrotune.data.rows import row_content
 from entrotune.errors import UserError
 from entrotune.experiments.perplexity_record import Measured
-from entrotune.files import atomic_write_json, open_atomic
+from entrotune.files import atomic_write_json, check_writable, open_atomic
 from entrotune.scoring.perplexity.texts import Text
 from entrotune.scoring.perplexity.uses import Uses, finite, kept, ranked
 
@@ -31,6 +31,7 @@ def check_out(folder: Path | None, *, overwrite: bool) -> None:
     held = [name for name in FILES if (folder / name).exists()]
     if held and not overwrite:
         raise UserError(f"output folder '{folder}' holds {held[0]} already; give another folder, or overwrite")
+    check_writable(folder)
 
 
 def write_perplexity(

@@ -273,7 +273,8 @@ def row_kernel(
                     log_p = u - log_mass
                     slope = a1
                     if USE_SQUARE:
-                        slope = a1 + a2 * log_p
+                        # Where p is 0 its logarithm may be that of an impossible token: a finite one keeps 0 from inf.
+                        slope = a1 + a2 * maximum(log_p, -1e4)
                     grad = p * (a0 + log_p * slope)
             if USE_Q:
                 share = b

@@ -16,7 +16,7 @@ from entrotune.data.examples import Example
 from entrotune.data.rejects import Reject, write_rejects
 from entrotune.data.rows import Row
 from entrotune.errors import UserError
-from entrotune.files import atomic_write_json
+from entrotune.files import atomic_write_json, naming
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -116,7 +116,7 @@ class _Documents:
         """Tokenize and append all rows; return those that cannot be encoded."""
         rejects: list[Reject] = []
         remaining = iter(rows)
-        with self.path.open("wb") as file:
+        with naming(self.path), self.path.open("wb") as file:
             while batch := list(itertools.islice(remaining, _BATCH)):
                 encoded = encode_rows(batch, tokenizer, max_length=sys.maxsize)
                 rejects.extend(encoded.rejects)
@@ -150,7 +150,7 @@ def _write_shards(documents: _Documents, joined: Joined, folder: Path, shard_tok
             return
         path = folder / f"shard-{number:05d}.bin"
         written = count = 0
-        with path.open("wb") as file:
+        with naming(path), path.open("wb") as file:
             for index in itertools.chain([first], steps):
                 document = tokens[ends[index] : ends[index + 1]]
                 document.tofile(file)

@@ -11,7 +11,7 @@ from entrotune.data import Prompt
 from entrotune.decoding import Response, Strategy, draw, stream
 from entrotune.evaluation.records import SampleRecord
 from entrotune.experiments.generate_config import GenerateConfig
-from entrotune.experiments.generation.output_file import Line, append_lines, claim, read_lines
+from entrotune.line_files import Line, append_lines, claim, read_lines
 
 SCHEMA_VERSION = 1
 _FILES = ("bench.json", "drawn.jsonl", "report.html", "samples.jsonl", "settings.json")
@@ -67,7 +67,7 @@ class DrawnFile:
         self._path = folder / "drawn.jsonl"
         kept = {"schema_version": SCHEMA_VERSION, "kind": "generation bench", **settings}
         claim(self._path if self._path.exists() else folder / "bench.json", folder / "settings.json", kept)
-        self.lines = read_lines(self._path, lambda line: str(line["strategy"]))
+        self.lines = dict(read_lines(self._path, lambda line: (str(line["strategy"]), line)))
 
     def get(self, strategy: Strategy) -> Drawn | None:
         """What was drawn before."""

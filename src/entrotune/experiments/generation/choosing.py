@@ -9,7 +9,7 @@ from entrotune.decoding.classifiers import SequenceClassifier, check_reward_mode
 from entrotune.decoding.rerank import by_checker, by_majority, by_score, diverse
 from entrotune.errors import UserError
 from entrotune.experiments.generate_config import GenerateConfig
-from entrotune.experiments.generation.output_file import Line
+from entrotune.line_files import Line
 from entrotune.measures import check, majority_vote
 from entrotune.measures.words import normalised
 

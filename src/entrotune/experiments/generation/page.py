@@ -10,7 +10,7 @@ from entrotune import provenance
 from entrotune.data import Prompt, Row, prompts_of
 from entrotune.experiments.generate_config import GenerateConfig
 from entrotune.experiments.generation.limiting import told_limits
-from entrotune.experiments.generation.output_file import Line
+from entrotune.line_files import Line
 from entrotune.reports.token_view import bounded, write_token_view
 from entrotune.scoring.examine import examine_tokens
 from entrotune.scoring.examined import CONVENTIONS, Examined

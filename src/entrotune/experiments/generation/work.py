@@ -14,8 +14,9 @@ from entrotune.decoding.forced_words import missing_words
 from entrotune.decoding.prompting import another_request, parse_verbalised, verbalised_request
 from entrotune.experiments.generate_config import GenerateConfig
 from entrotune.experiments.generation.asks import request_of, with_request
-from entrotune.experiments.generation.output_file import Line, OutputFile
+from entrotune.experiments.generation.output_file import OutputFile
 from entrotune.experiments.generation.writers import Answer, Item, Writer
+from entrotune.line_files import Line
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def _line(config: GenerateConfig, item: Item, answer: Answer, judging: Judging) 
             return line | {"reason": "verbalised: no usable response in the answer"}
         chosen = stated.drawn(stream(config.seed, f"{item.prompt_id}\0verbalised", item.index))
         line |= {"text": stated.texts[chosen], "probability": stated.probabilities[chosen]}
-    if missing := missing_words(answer.text, config.force_words):
+    if missing := missing_words(answer.text, config.force_words or ()):
         return line | {"reason": f"force_words: {', '.join(map(repr, missing))} missing", "missing": missing}
     if judging.content is not None and (removal := judging.content.find(answer.text)):
         return line | {"reason": removal.reason, "category": removal.category}
