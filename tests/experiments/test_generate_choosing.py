@@ -121,10 +121,7 @@ def test_every_response_is_a_choice(asked: Any, tmp_path: Path) -> None:
         (("--choices", "yes"), "at least two texts"),
         (("--choices", "[]"), "at least two texts to choose from, got []"),
         (("--force_words", "[]"), "force_words is empty; give the words"),
-        (
-            ("-n", "1000000000000"),
-            "1,000,000,000,000 responses are wanted (n 1,000,000,000,000, prompts 1), and at most",
-        ),
+        (("-n", "1000000000000"), "2,000,000,000,000 responses are wanted (n 1,000,000,000,000, prompts 2)"),
         (("--choices", "yes", "definitely not"), "a choice has 15 tokens with its end; raise max_new_tokens"),
         (("--choices", "a", "b", "--prompting", "verbalised"), "prompting: verbalised exclude each other"),
         (("--choices", "a", "b", "--endpoint", "http://x"), "choices and endpoint exclude each other"),
