@@ -249,6 +249,7 @@ def test_other_prompts_and_damaged_files_are_refused(model: Any, tokenizer: Any,
     ("changed", "message"),
     [
         ({"samples": 0}, "samples must be at least 1, got 0"),
+        ({"samples": 10**12}, r"responses are wanted \(samples 1,000,000,000,000, prompts 4\), and at most 10,000,000"),
         ({"temperature": -0.1}, "temperature must be 0 or more, got -0.1"),
         ({"temperature": float("nan")}, "temperature must be 0 or more, got nan"),
         ({"top_k": -1}, r"top_k must be 0 \(all tokens\) or more, got -1"),

@@ -189,6 +189,7 @@ def test_objectives_are_named_once_with_ce_first() -> None:
         ({"temperatures": [0.0]}, "temperatures must be numbers above 0"),
         ({"temperatures": [float("nan")]}, "temperatures must be numbers above 0"),
         ({"samples": 0}, "samples must be at least 1"),
+        ({"samples": 10**12}, r"responses are wanted \(samples 1,000,000,000,000, prompts"),
         ({"sampling_seed": -1}, r"sampling_seed must be a whole number from 0 to 2\*\*32 - 1, not -1"),
         ({"objectives": ["entrpy"]}, "did you mean 'entropy'"),
         ({"resume": True, "overwrite": True}, "contradict"),

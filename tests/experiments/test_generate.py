@@ -239,6 +239,12 @@ def test_strategies_side_by_side(model: str, tmp_path: Path, capsys: pytest.Capt
     assert command_here(capsys, "report", str(out), "--out", str(tmp_path / "again.html")).code == 0
 
 
+def test_a_bench_of_more_than_memory_holds_is_refused(model: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"7,000,000,000,000 responses are wanted \(n 1,000,000,000,000, prompts 7\)"):
+        made(model, bench=True, n=10**12, out=str(tmp_path / "bench"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_killed_bench_goes_on_strategy_by_strategy(model: str, tmp_path: Path) -> None:
     out = tmp_path / "bench"
     options = {"bench": True, "n": 2, "max_new_tokens": 5, "out": str(out), "strategies": ["greedy", "sample"]}

@@ -224,6 +224,7 @@ def test_trials_at_the_same_time_are_those_of_one_after_the_other(model: Path, r
         ({"quality": "distinct_2"}, "quality is 'distinct_2'; expected one of nll"),
         ({"diversity": "nll"}, "diversity is 'nll'"),
         ({"jobs": 0}, "jobs must be at least 1"),
+        ({"samples": 10**12}, r"responses are wanted \(samples 1,000,000,000,000, prompts"),
         ({"sampling_seed": -1}, "sampling_seed must be a whole number from 0"),
         ({"temperatures": [0.0]}, "numbers above 0"),
         ({"seeds": []}, "seeds must be one or more different whole numbers"),

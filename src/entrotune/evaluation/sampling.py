@@ -14,6 +14,7 @@ from entrotune.evaluation.drawing import Batch, Decoding, draw_batch
 from entrotune.evaluation.records import SampleRecord
 from entrotune.evaluation.sample_file import SampleFile
 from entrotune.models import context_length, evaluation_mode
+from entrotune.responses import check_responses
 
 
 def sample(
@@ -56,6 +57,7 @@ def sample(
     """
     decoding = Decoding(float(temperature), max_new_tokens, top_k, top_p)
     _check(samples, decoding, batch_size)
+    check_responses("samples", samples, len(prompts))
     _check_prompts(model, prompts, max_new_tokens)
     # Greedy decoding gives one answer: it is drawn once, and its record repeated.
     drawn, repeats = (1, samples) if temperature == 0 else (samples, 1)

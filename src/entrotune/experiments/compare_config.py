@@ -10,6 +10,7 @@ from entrotune.errors import UserError
 from entrotune.experiments.compare_variants import BASELINE, Plan, read_plans, slug
 from entrotune.experiments.folders import tidy
 from entrotune.experiments.retention_config import Retention
+from entrotune.responses import check_responses
 from entrotune.seeds import check_seed, check_seeds
 from entrotune.temperatures import check_temperatures
 from entrotune.training.config import TrainConfig
@@ -91,6 +92,7 @@ class CompareConfig:
             if getattr(self, name) not in allowed:
                 raise UserError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
         object.__setattr__(self, "retention", Retention.of(self.retention))
+        check_responses("samples", self.samples, self.prompts)
         check_seed("sampling_seed", self.sampling_seed)
         if self.resume and self.overwrite:
             raise UserError("resume and overwrite contradict each other; give one")

@@ -20,7 +20,6 @@ from entrotune.decoding.endpoint import Endpoint, request_settings
 from entrotune.decoding.fields import Parsed, Template, read_template
 from entrotune.decoding.forced_words import ForcedWords
 from entrotune.decoding.grammar import Grammar
-from entrotune.errors import UserError
 from entrotune.experiments.generate_config import GenerateConfig
 from entrotune.experiments.generation.asks import read_asks
 from entrotune.experiments.generation.bench import bench
@@ -64,7 +63,6 @@ def generate(
         return bench(config, dry_run=dry_run, progress=progress)
     template = read_template(config.fields) if config.fields else None
     asks, prompt_rejects = read_asks(config, template)
-    _check_number(config, asks)
     check_choosing(config, asks)
     grammar = read_grammar(config, template)
     others = read_values(config.beside, template) if config.beside and template else []
@@ -91,15 +89,6 @@ def generate(
     if config.html:
         write_responses_page(config, asks, kept, len(rejects), *load(), progress)
     return record | {"outputs": kept, "rejects": rejects, "selected": selected}
-
-
-def _check_number(config: GenerateConfig, asks: Sequence[Row]) -> None:
-    """Raise `UserError` where more responses are asked for than can be held."""
-    if (wanted := config.n * len(asks)) > _MOST_RESPONSES:
-        raise UserError(
-            f"{wanted:,} responses are wanted (n {config.n:,}, prompts {len(asks):,}), and at most {_MOST_RESPONSES:,} "
-            "are made at once, as all are held in memory; divide the prompts, or lower n"
-        )
 
 
 def _write(
@@ -216,8 +205,6 @@ def _record(
 
 # Self-BLEU compares all with all.
 _MOST_COMPARED = 200
-# About a kilobyte each.
-_MOST_RESPONSES = 10_000_000
 
 
 def _plan(config: GenerateConfig, asks: Sequence[Row], prompt_rejects: Sequence[Reject]) -> dict[str, Any]:

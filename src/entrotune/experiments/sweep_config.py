@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from entrotune.errors import UserError
 from entrotune.experiments.folders import tidy
 from entrotune.experiments.sweeping.space import Dimension, check_space, grid, read_space, recipe_at
+from entrotune.responses import check_responses
 from entrotune.seeds import check_seed, check_seeds
 from entrotune.temperatures import check_temperatures
 from entrotune.training.config import TrainConfig
@@ -87,6 +88,7 @@ class SweepConfig:
                 raise UserError(f"{name} must be at least 1, not {value}")
         _check_metric("quality", self.quality)
         _check_metric("diversity", self.diversity)
+        check_responses("samples", self.samples, self.prompts)
         check_seed("sampling_seed", self.sampling_seed)
         if self.resume and self.overwrite:
             raise UserError("resume and overwrite contradict each other; give one")

@@ -1,6 +1,7 @@
 """A stream of tokens is what tokenizing the rows in that order gives."""
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +73,18 @@ def test_nothing_half_written_is_left(tmp_path: Path) -> None:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=byte_tokenizer().backend_tokenizer)
     with pytest.raises(UserError, match="no end-of-sequence token"):
         write_token_stream(ORDER, ROWS, tokenizer, tmp_path / "other")
+
+
+@pytest.mark.parametrize(("most", "name"), [(200, "documents"), (1000, "shard-00000.bin")])
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path, most: int, name: str) -> None:
+    repeated = Order(ORDER.ids * 100)
+    assert 200 < 2 * len(expected(byte_tokenizer())) < 1000, "the documents fit into the larger one"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as raised:
+            write_token_stream(repeated, ROWS, byte_tokenizer(), tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert Path(raised.value.filename).name == name
+    assert list(tmp_path.iterdir()) == []

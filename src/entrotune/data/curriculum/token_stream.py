@@ -122,7 +122,7 @@ class _Documents:
                 rejects.extend(encoded.rejects)
                 for example in encoded.examples:
                     tokens = _closed(example, tokenizer)
-                    tokens.astype(self.dtype).tofile(file)
+                    file.write(tokens.astype(self.dtype).data)
                     self.ids.append(example.id)
                     self.ends.append(self.ends[-1] + len(tokens))
         return rejects
@@ -153,7 +153,7 @@ def _write_shards(documents: _Documents, joined: Joined, folder: Path, shard_tok
         with naming(path), path.open("wb") as file:
             for index in itertools.chain([first], steps):
                 document = tokens[ends[index] : ends[index + 1]]
-                document.tofile(file)
+                file.write(document.data)
                 written, count = written + len(document), count + 1
                 if written >= shard_tokens:
                     break

@@ -52,15 +52,6 @@ STRATEGIES = (
 """One of each kind, and the usual combination."""
 _DEFAULT = tuple(str(Strategy.of(text)) for text in STRATEGIES)
 
-_OPEN = (
-    "Name something one finds in a kitchen.",
-    "Write one sentence that begins a story.",
-    "Suggest a name for a cat.",
-    "What could one do on a rainy afternoon?",
-    "Write a line of a poem about the sea.",
-)
-_CHECKED = (("What is 7 + 5? Answer with the number.", 12), ("How many days has a week? Answer with the number.", 7))
-
 _OWN = {
     "own_perplexity": {
         "label": "Perplexity",
@@ -97,7 +88,7 @@ def bench(config: GenerateConfig, *, dry_run: bool, progress: Progress | None) -
     """
     assert config.out is not None
     folder = Path(config.out)
-    rows = read_asks(config, None)[0] if config.prompts or config.prompt else built_in()
+    rows = read_asks(config, None)[0]
     strategies = [Strategy.of(text) for text in dict.fromkeys(config.strategies or _DEFAULT)]
     if dry_run:
         return _plan(config, rows, strategies)
@@ -158,15 +149,6 @@ def _settings(config: GenerateConfig, rows: Sequence[Row]) -> dict[str, Any]:
         "prompts": fingerprint(rows),
         **{name: getattr(config, name) for name in names},
     }
-
-
-def built_in() -> list[Row]:
-    """The prompts that are used where none are given: open ones, and two with one right answer."""
-    rows = [Row(id=f"open-{i}", source="built in", prompt=text) for i, text in enumerate(_OPEN)]
-    return rows + [
-        Row(id=f"checked-{i}", source="built in", prompt=text, checker={"kind": "numeric", "answer": answer})
-        for i, (text, answer) in enumerate(_CHECKED)
-    ]
 
 
 def _variant(drawn: Drawn, prompts: Sequence[Prompt], config: GenerateConfig) -> dict[str, Any]:
