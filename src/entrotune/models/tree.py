@@ -14,8 +14,9 @@ from entrotune.kernels.soft_targets import SoftTargets, soft_target_loss
 from entrotune.models.head import backbone, base_of, find_head, plain_logits
 from entrotune.models.modes import evaluation_mode
 
-# Largest difference of log-probabilities that the order of sums explains, in units of the precision's rounding; in half
-# precision, where that would let anything pass, in nats.
+# Largest difference of log-probabilities that the order of sums explains, in units of the precision's rounding (of
+# float32 in a float64 model, whose norms and softmax may round to it); in half precision, where that would let anything
+# pass, in nats.
 _ROUNDINGS, _MOST = 4096, 0.5
 
 
@@ -109,7 +110,8 @@ def check_tree(model: Any, prompt: Sequence[int], tree: Tree) -> None:
         ours, theirs = (plain_logits(hidden.to(head.weight), head).float().log_softmax(-1) for hidden in (rows, plain))
     likely = theirs.topk(8).indices
     difference = (ours - theirs).gather(-1, likely).abs().max().item()
-    if not difference <= min(_MOST, _ROUNDINGS * torch.finfo(head.weight.dtype).eps):
+    rounding = max(torch.finfo(dtype).eps for dtype in (head.weight.dtype, torch.float32))
+    if not difference <= min(_MOST, _ROUNDINGS * rounding):
         raise UserError(f"{_refused(model)} (log-probabilities differ by {difference:.2g})")
 
 
