@@ -218,5 +218,33 @@ def test_dry_run_counts_and_writes_nothing(model: Path, rows: Path, tmp_path: Pa
     assert plan["runs"] == 6
     assert plan["steps"] == 6 * 2 * 5  # 18 rows in batches of 4 are 5 steps an epoch
     assert plan["settings"] == (1 + 6) * 2
-    assert plan["responses"] == 14 * 3 * 6  # there are only 6 different prompts
+    assert compare(config.replace(match_diversity=False), dry_run=True)["responses"] == 14 * 3 * 6
+    assert plan["settings_to_match_at_most"] == 2 * 2 * 2  # rounds, variants other than ce, seeds
+    assert plan["responses"] == (14 + 8) * 3 * 6  # there are only 6 different prompts
     assert plan["new_tokens_at_most"] == plan["responses"] * 4
+
+
+def test_ce_is_measured_where_it_is_as_diverse(model: Path, rows: Path, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"temperatures": [0.3, 1.0], "diversity": "vendi", "max_new_tokens": 16, "samples": 8}
+    config = small(model, rows, tmp_path / "out", objectives=["gem(beta=0.5)"], match_diversity=False, **changes)
+    config = config.replace(train=config.train.replace(epochs=15, learning_rate=1e-2))
+    without = compare(config, progress=False)
+    assert [[s["temperature"] for s in variant["settings"]] for variant in without["variants"]] == [[0.3, 1.0]] * 3
+    # Nothing is trained or sampled again; ce alone is sampled at more temperatures.
+    record = compare(config.replace(match_diversity=True, resume=True), progress=False)
+    assert [v["runs"] for v in record["variants"]] == [v["runs"] for v in without["variants"]]
+    base, ce, gem = record["variants"]
+    assert [base["settings"], gem["settings"]] == [_variant(without, v["name"])["settings"] for v in (base, gem)]
+    found = [setting["temperature"] for setting in ce["settings"]]
+    assert found == sorted(found)
+    assert 1 <= len(set(found) - {0.3, 1.0}) <= 2
+    for setting in _variant(without, "ce")["settings"]:
+        assert setting in ce["settings"]
+
+    def away(compared: dict[str, Any]) -> float:
+        """From the diversity that is to be met to the nearest of `ce`."""
+        matched = next(entry for entry in compared["comparisons"] if "matched_on" in entry)
+        wanted = _setting(gem, matched["a"]["temperature"])["metrics"]["vendi"]["value"]
+        return min(abs(s["metrics"]["vendi"]["value"] - wanted) for s in _variant(compared, "ce")["settings"])
+
+    assert away(record) < away(without)

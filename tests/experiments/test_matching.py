@@ -51,6 +51,18 @@ def test_between_two_temperatures_diversity_is_equal_and_the_rest_on_the_line() 
     assert mixed.value == pytest.approx((0.75 * 8 * 1.0 + 0.25 * 16 * 1.5) / (0.75 * 8 + 0.25 * 16))
 
 
+@pytest.mark.parametrize(("diversity", "about"), [(0.401, 1.001), (0.408, 1.008), (0.38, None), (0.5, None)])
+def test_next_to_a_measured_temperature_likelihood_counts_too(diversity: float, about: float | None) -> None:
+    near = [*CE[:2], setting(1.01, 0.41, 0.69, noise=3), CE[2]]
+    own = setting(1.0, diversity, 0.65, noise=4)
+    found = as_diverse(near, [own], "distinct_2", near=1.0)
+    assert found is not None
+    assert found.to_dict().get("about") == about
+    assert ("nll" in found.metrics) == (about is not None)
+    if about is not None:
+        assert found.setting("nll").columns["nll"].estimate(seed=0).value == pytest.approx(about, abs=1e-3)
+
+
 def test_prompts_without_diversity_move_nothing() -> None:
     own = setting(1.0, 0.5, 0.65, noise=4, slope=-1)
     diversity = own.columns["distinct_2"]

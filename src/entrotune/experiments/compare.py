@@ -13,11 +13,12 @@ from entrotune.experiments.compare_measure import Measuring
 from entrotune.experiments.compare_results import FinishedRun, Variant
 from entrotune.experiments.compare_retention import read_retained
 from entrotune.experiments.compare_train import check_targets, check_unchanged, train_all
-from entrotune.experiments.compare_variants import Plan
+from entrotune.experiments.compare_variants import BASELINE, UNTOUCHED, Plan
 from entrotune.experiments.comparison import comparison_record, evaluation_of
 from entrotune.experiments.display import say, showing
 from entrotune.experiments.folders import check_same_recipe, opened_alone, study_in
 from entrotune.experiments.held_out_rows import held_out_rows
+from entrotune.experiments.matching import as_diverse
 from entrotune.experiments.rows_told import rows_to_know
 from entrotune.experiments.train import write_documents
 from entrotune.files import atomic_write_json
@@ -25,6 +26,7 @@ from entrotune.models import ModelDescription, describe_model, load_model
 from entrotune.reports import write_comparison_report
 from entrotune.training import plan_training
 
+MATCHING_ROUNDS = 2
 STEPS_DEPEND_ON = frozenset({"epochs", "max_steps", "batch_size", "accumulation", "packing", "curriculum"})
 
 
@@ -67,6 +69,8 @@ def compare(
         runs, failed = train_all(config, measuring)
         trained = time.monotonic() - began
         variants = _measure_all(config, runs, measuring)
+        if config.match_diversity:
+            variants = _as_diverse_as_each(config, variants, measuring)
         record = comparison_record(config, runs, variants, held, retained, failed)
         record["seconds"] = {
             "train": round(trained, 1),
@@ -88,7 +92,8 @@ def _check_folder(folder: Path, config: CompareConfig) -> None:
     """See that the folder is free, or holds this comparison, or one that may be replaced."""
     before = study_in(folder, "comparison", "objectives", resume=config.resume, overwrite=config.overwrite)
     if before is not None and config.resume:
-        check_same_recipe(folder, "comparison", before, config.recipe())
+        # To measure more of what is there already is no other comparison.
+        check_same_recipe(folder, "comparison", before, config.recipe(), free=("out", "match_diversity"))
 
 
 def _measure_all(config: CompareConfig, runs: list[FinishedRun], measuring: Measuring) -> list[Variant]:
@@ -106,13 +111,31 @@ def _measure_all(config: CompareConfig, runs: list[FinishedRun], measuring: Meas
     return variants
 
 
+def _as_diverse_as_each(config: CompareConfig, variants: list[Variant], measuring: Measuring) -> list[Variant]:
+    """`ce` measured at more temperatures, so that it is met where it is as diverse and not half-way between two."""
+    place = next(at for at, variant in enumerate(variants) if variant.name == BASELINE)
+    others = [variant.settings for variant in variants if variant.name not in (UNTOUCHED, BASELINE)]
+    for _ in range(MATCHING_ROUNDS):
+        near = config.reference_temperature
+        known = variants[place].settings
+        found = [as_diverse(known, settings, config.diversity, near=near) for settings in others]
+        measured = {setting.temperature for setting in known}
+        wanted = sorted({one.temperature for one in found if one and one.exact and not one.is_near} - measured)
+        if not wanted:
+            break
+        more = measuring.also_at(variants[place], wanted)
+        variants = [*variants[:place], more, *variants[place + 1 :]]
+    return variants
+
+
 def _plan(config: CompareConfig, described: ModelDescription, held: HeldOut) -> dict[str, Any]:
     seeds = len(config.seeds)
     one = plan_training(config.run(config.trained[0], config.seeds[0]), described)
     steps = sum(_steps(config, plan, described, one["steps"]) for plan in config.trained)
     settings = (1 + len(config.plans) * seeds) * len(config.temperatures)
+    matched = MATCHING_ROUNDS * (len(config.plans) - 1) * seeds if config.match_diversity else 0
     epochs = seeds * sum(_epochs(config, plan) for plan in config.trained)
-    responses = (settings + epochs) * config.samples * len(held.prompts)
+    responses = (settings + matched + epochs) * config.samples * len(held.prompts)
     return {
         "objectives": config.objectives,
         "differs": {plan.name: dict(plan.differs) for plan in config.plans},
@@ -120,6 +143,7 @@ def _plan(config: CompareConfig, described: ModelDescription, held: HeldOut) -> 
         "each": one,
         "steps": seeds * steps,
         "settings": settings,
+        "settings_to_match_at_most": matched,
         "epochs_measured": epochs,
         "responses": responses,
         "new_tokens_at_most": responses * config.max_new_tokens,

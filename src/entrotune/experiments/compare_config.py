@@ -45,6 +45,8 @@ class CompareConfig:
         sampling_batch: responses drawn at once.
         sampling_seed: fixes samples, choice of prompts and bootstrap.
         diversity: the measure that fronts are drawn against and by which "about as diverse" is meant.
+        match_diversity: measure ce also at the temperatures where it is as diverse as the other variants, which takes
+            one or two more for each.
         judge: score the samples under the untouched model (base_nll).
         quality: the measure that fronts are drawn against; choose one that the data allows.
         retention: rows outside of the task, to measure what each model kept: data, choices, limit, columns.
@@ -67,6 +69,7 @@ class CompareConfig:
     sampling_batch: int = 64
     sampling_seed: int = 0
     diversity: Diversity = "distinct_2"
+    match_diversity: bool = True
     judge: bool = True
     quality: Quality = "nll"
     retention: Retention | None = None

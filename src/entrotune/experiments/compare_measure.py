@@ -1,7 +1,8 @@
 """How each model of a comparison is measured: the same way, whatever it was trained with."""
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,19 +44,7 @@ class Measuring:
 
     def model(self, model: Any, folder: Path, fingerprint: str | None) -> Measured:
         """Measure a model at every temperature; samples are kept in `folder`, and reused where `fingerprint` is."""
-        config = self.config
-        settings = measure(
-            model,
-            self.tokenizer,
-            examples=self.held.examples,
-            prompts=self.held.prompts,
-            groups=self.held.groups,
-            temperatures=config.temperatures,
-            judge=self.base if config.judge else None,
-            path=folder / "samples.jsonl",
-            made_by={"model": fingerprint},
-            **self._sampling(),
-        )
+        settings = self._settings(model, folder, fingerprint, self.config.temperatures)
         if self.retained is None:
             return Measured(settings)
         kept = measure_retained(
@@ -81,6 +70,16 @@ class Measuring:
             model, _ = load_model(run.folder.path)
             found.append(self.model(model, run.folder.path, resolve_model(run.folder.path).fingerprint))
         return Variant(plan.name, plan, runs, found)
+
+    def also_at(self, variant: Variant, temperatures: Sequence[float]) -> Variant:
+        """A trained variant, measured at more temperatures."""
+        found = []
+        for run, measured in zip(variant.runs, variant.by_seed, strict=True):
+            model, _ = load_model(run.folder.path)
+            fingerprint = resolve_model(run.folder.path).fingerprint
+            more = self._settings(model, run.folder.path, fingerprint, temperatures)
+            found.append(replace(measured, settings=sorted([*measured.settings, *more], key=_temperature)))
+        return replace(variant, by_seed=found)
 
     def merged(self, plan: Plan, runs: list[FinishedRun]) -> Variant:
         """A merged variant: the start and the model of each of its source's runs."""
@@ -120,6 +119,22 @@ class Measuring:
         keep = self.config.train.keep_checkpoints
         return measure_epochs(run.folder, None if wanted == "epoch" else wanted, samples_of, keep=keep)
 
+    def _settings(
+        self, model: Any, folder: Path, fingerprint: str | None, temperatures: Sequence[float]
+    ) -> list[SettingRecord]:
+        return measure(
+            model,
+            self.tokenizer,
+            examples=self.held.examples,
+            prompts=self.held.prompts,
+            groups=self.held.groups,
+            temperatures=temperatures,
+            judge=self.base if self.config.judge else None,
+            path=folder / "samples.jsonl",
+            made_by={"model": fingerprint},
+            **self._sampling(),
+        )
+
     def _sampling(self) -> dict[str, Any]:
         return {
             "samples": self.config.samples,
@@ -128,3 +143,7 @@ class Measuring:
             "batch_size": self.config.sampling_batch,
             "progress": self.display,
         }
+
+
+def _temperature(setting: SettingRecord) -> float:
+    return setting.temperature

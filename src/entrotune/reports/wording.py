@@ -148,10 +148,16 @@ def _pair(entry: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
 
 
 def _as_diverse(entry: Mapping[str, Any]) -> str:
-    """`as diverse (between temperatures 1 and 1.3)`, or `about as diverse (temperature 1.3)`."""
+    """`as diverse (between temperatures 1 and 1.3)`, or `(temperature 1.12)` where it was measured next to it.
+
+    `about as diverse (temperature 1.3)` where it is nowhere as diverse.
+    """
     side = entry.get("b") or {}
     numbers = [number for value in side.get("between") or () if (number := read_number(value)) is not None]
     if len(numbers) == 2:
+        about = read_number(side.get("about"))
+        if about is not None:
+            return f"as diverse (temperature {temperature_text(about)})"
         low, high = (temperature_text(number) for number in sorted(numbers))
         return f"as diverse (between temperatures {low} and {high})"
     return f"about as diverse{_at(_temperature(side), ' (', ')')}"
