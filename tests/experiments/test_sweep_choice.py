@@ -52,14 +52,18 @@ def test_what_a_mixture_of_two_temperatures_has_is_no_advantage(share: float, se
     found = compared(measured(nll / TOKENS, diversity), [hot, cold, middle])
     assert found.side == "within"
     assert found.temperatures == (1.0, 1.3)
-    assert found.share == pytest.approx(share)
-    assert found.estimate.value == pytest.approx(0, abs=1e-9)
-    assert found.verdict == "no difference shown"
+    # The spline through all three may pass beyond the line, by what noise bends it; never the other way.
+    assert found.advantage <= 1e-9
+    assert found.verdict != "better"
+    alone = compared(measured(nll / TOKENS, diversity), [hot, middle])
+    assert alone.estimate.value == pytest.approx(0, abs=1e-9)
+    assert alone.share == pytest.approx(share)
 
 
 def test_the_interval_is_that_of_the_whole_comparison_resampled() -> None:
     rng = np.random.default_rng(3)
     tempered = front(rng, 40)
+    tempered = tempered[:2]  # more of them can be joined in two ways, of which the better one counts
     setting = measured(2.3 + rng.normal(0, 0.3, 40), 0.5 + rng.normal(0, 0.05, 40))
     found = compared(setting, tempered)
     values = {
@@ -74,6 +78,32 @@ def test_the_interval_is_that_of_the_whole_comparison_resampled() -> None:
     low, high = np.quantile(differences, [0.025, 0.975])
     assert found.estimate.value == pytest.approx(np.mean(differences), abs=0.01)
     assert (found.estimate.low, found.estimate.high) == pytest.approx((low, high), abs=0.03)
+
+
+def _of_logits(logits: np.ndarray, targets: np.ndarray, divisor: float, temperature: float) -> Measured:
+    """[prompts, tokens, vocabulary] at a temperature: NLL, and the entropy as diversity."""
+    scaled = logits / divisor
+    logp = scaled - np.log(np.exp(scaled).sum(-1, keepdims=True))
+    nll = -np.take_along_axis(logp, targets[..., None], -1)[..., 0].mean(1)
+    return measured(nll, -(np.exp(logp) * logp).sum(-1).mean(1), temperature)
+
+
+@pytest.mark.parametrize("tempering", [0.9, 1.05, 1.12, 1.2])
+def test_ce_at_a_temperature_that_was_not_measured_is_no_better_than_tempered_ce(tempering: float) -> None:
+    """NLL lies below the line between two temperatures: by the line alone mere tempering gained 0.03 nats.
+
+    The model is the same, so that the interval is as narrow as what the spline is off by.
+    """
+    asked = config().temperatures
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        logits = 1.6 * rng.gumbel(size=(40, 12, 200))
+        chances = np.exp(0.95 * logits + rng.normal(0, 0.8, logits.shape)).cumsum(-1)
+        targets = (chances > chances[..., -1:] * rng.random((40, 12, 1))).argmax(-1)
+        ce = [_of_logits(logits, targets, t, t) for t in config().baseline_temperatures]
+        setting = [_of_logits(logits, targets, t * tempering, t) for t in asked]
+        found = recommend(config(), Finished("ce", "ce", [ce]), [Finished("trial-0", "tempered", [setting])])
+        assert found["confirming"]["difference"]["value"] > -2e-4
 
 
 def test_ce_counts_at_its_best_among_all_that_is_diverse_enough() -> None:
@@ -167,7 +197,7 @@ def test_a_real_advantage_is_recommended_with_its_numbers() -> None:
     assert found["reason"].startswith(f"Use alpha = 0.1 at temperature {found['temperature']:g}.")
     assert "0.4" in found["reason"]
     assert "nats/token lower [95% interval" in found["reason"]
-    assert "each of 2 seeds leans that way" in found["reason"]
+    assert "its interval over 2 seeds agrees" in found["reason"]
 
 
 def test_without_an_advantage_plain_ce_is_recommended() -> None:
@@ -201,10 +231,12 @@ def test_an_advantage_where_both_are_ruined_is_not_chosen() -> None:
 
 
 def test_seeds_must_agree() -> None:
-    found = recommended([[1.2, -0.2]], 24, seeds=[0, 1])
-    assert found["confirming"]["verdict"] == "better"
-    assert not found["shown"]
-    assert found["reason"].endswith("Its seeds do not agree.")
+    """One that leans the other way, or that owes all to one seed, as luck in training is the same on all prompts."""
+    for values in ([1.2, -0.2], [1.2, 0.1]):
+        found = recommended([values], 24, seeds=[0, 1])
+        assert found["confirming"]["verdict"] == "better"
+        assert not found["shown"]
+        assert found["reason"].endswith("Its seeds do not agree.")
 
 
 def test_few_prompts_are_told() -> None:

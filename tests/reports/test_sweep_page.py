@@ -95,7 +95,7 @@ def test_the_sentence_has_the_reason_in_words(record: dict[str, Any]) -> None:
     assert recommendation_sentence(record) == (
         "Use alpha = 0.1 at temperature 1. Where plain ce has the same distinct-2, between temperatures 0.7 and 1, its "
         "validation NLL is 0.500 nats/token lower [95% interval 0.400 to 0.600] (12 prompts, 2 seeds; it was chosen "
-        "from 3 points on 12 other prompts); each of 2 seeds leans that way."
+        "from 3 points on 12 other prompts); its interval over 2 seeds agrees."
     )
     record["recommendation"] |= {"variant": "ce", "shown": False, "temperature": 0.7}
     record["recommendation"]["confirming"] = {

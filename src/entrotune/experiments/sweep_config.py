@@ -1,6 +1,7 @@
 """What a sweep is made of."""
 
 import dataclasses
+import itertools
 import math
 import re
 from dataclasses import dataclass
@@ -127,6 +128,13 @@ class SweepConfig:
     def reference_temperature(self) -> float:
         """The temperature nearest to 1, at which the search and the charts look."""
         return min(self.temperatures, key=lambda t: abs(math.log(t)))
+
+    @property
+    def baseline_temperatures(self) -> list[float]:
+        """Those of plain `ce`: also half-way between each two, so that what lies between is known well."""
+        ordered = sorted(self.temperatures)
+        between = [round(math.sqrt(low * high), 3) for low, high in itertools.pairwise(ordered)]
+        return sorted({*ordered, *between})
 
     def run(self, point: dict[str, Any] | None, seed: int, folder: str) -> TrainConfig:
         """The recipe of a point, or of plain `ce` for None, with a seed; it goes on where an earlier one stopped."""

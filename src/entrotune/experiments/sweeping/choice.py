@@ -1,7 +1,8 @@
 """Which setting to recommend: chosen on one half of the prompts, confirmed on the other.
 
-However many settings a sweep tried, only one comparison is made on the confirming half, so its interval needs no
-correction for the choice. The search itself sees the choosing half alone.
+However many settings a sweep tried, only one comparison is made on the confirming half, so its interval over prompts
+needs no correction for the choice. The search itself sees the choosing half alone. But the models are the same on both
+halves, so a setting that had luck in training has it on both; hence Student's interval over seeds has to agree.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from entrotune.experiments.seeds import t_interval
 from entrotune.experiments.sweep_config import BASELINE, SweepConfig, better
 from entrotune.experiments.sweeping.matching import Matched, halves, match
 from entrotune.experiments.sweeping.measuring import Measured, of_all_seeds
@@ -110,7 +112,7 @@ def recommend(config: SweepConfig, ce: Finished, settings: Sequence[Finished]) -
     second = _match(config, at.only(confirming), tempered)
     by_seed = _by_seed(config, ce, setting, temperature, confirming)
     sign = better(config.quality)
-    agree = len(by_seed) == len(config.seeds) and all(sign * value > 0 for value in by_seed.values())
+    agree = len(by_seed) == len(config.seeds) and _lean_one_way([sign * value for value in by_seed.values()])
     shown = second is not None and second.verdict == "better" and agree
     matched = second or first
     return base | {
@@ -164,6 +166,12 @@ def _by_seed(
         if matched is not None:
             found[str(seed)] = matched.estimate.value
     return found
+
+
+def _lean_one_way(values: Sequence[float]) -> bool:
+    """Whether the interval over seeds is above 0; with one seed there is no interval, and its value has to be."""
+    found = t_interval(values)
+    return (found["value"] if found["low"] is None else found["low"]) > 0
 
 
 def _match(config: SweepConfig, setting: Measured, tempered: Sequence[Measured]) -> Matched | None:

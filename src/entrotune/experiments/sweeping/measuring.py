@@ -75,12 +75,16 @@ class Bench:
         self.data = rows.counts
         self._judge: Any = None
 
-    def measure(self, model: str, folder: Path, progress: Progress | None) -> list[Measured]:
+    def measure(
+        self, model: str, folder: Path, progress: Progress | None, *, temperatures: Sequence[float] | None = None
+    ) -> list[Measured]:
         """Measure a model at each temperature, or read what was measured before.
 
         Args:
             model: its name or folder.
             folder: where samples and values are kept.
+            progress: a display.
+            temperatures: by default those of the recipe.
 
         Raises:
             UserError: the measure of quality or of diversity is undefined for it.
@@ -96,7 +100,7 @@ class Bench:
             examples=self.held.examples,
             prompts=self.held.prompts,
             groups=self.held.groups,
-            temperatures=config.temperatures,
+            temperatures=temperatures or config.temperatures,
             samples=config.samples,
             max_new_tokens=config.max_new_tokens,
             seed=config.sampling_seed,

@@ -22,9 +22,9 @@ def plan_sweep(config: SweepConfig, bench: Bench) -> dict[str, Any]:
     if config.method != "grid":
         each = [max(each, key=lambda one: int(one["steps"]))] * config.number
     seeds = len(config.seeds)
-    models = 1 + seeds * (1 + config.number)
     prompts = len(bench.held.prompts)
-    responses = models * len(config.temperatures) * config.samples * prompts
+    settings = (1 + seeds * config.number) * len(config.temperatures) + seeds * len(config.baseline_temperatures)
+    responses = settings * config.samples * prompts
     return {
         "kind": "plan",
         "data": bench.data | {"prompts": prompts},

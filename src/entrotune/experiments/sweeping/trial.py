@@ -150,6 +150,7 @@ def _run(
         record = run_training(recipe, progress=progress, label=name, callbacks=watching)
         began = time.monotonic()
         folder = Path(recipe.out)
-        bench.measure(str(folder), folder, progress)
+        temperatures = config.baseline_temperatures if trial.point is None else None
+        bench.measure(str(folder), folder, progress, temperatures=temperatures)
         seconds += record["seconds"] + time.monotonic() - began
     return seconds
