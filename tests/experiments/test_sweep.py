@@ -61,7 +61,8 @@ def test_fronts_are_those_of_the_settings(swept: Swept) -> None:
     record = swept[1]
     places, points = [], []
     for variant in record["variants"]:
-        assert [setting["temperature"] for setting in variant["settings"]] == [1.0, 1.5]
+        between = [1.225] if variant["name"] == "ce" else []
+        assert [setting["temperature"] for setting in variant["settings"]] == sorted([1.0, *between, 1.5])
         for setting in variant["settings"]:
             places.append({"variant": variant["name"], "temperature": setting["temperature"]})
             metrics = setting["metrics"]
@@ -216,6 +217,10 @@ def test_trials_at_the_same_time_are_those_of_one_after_the_other(model: Path, r
         ({"search": {"alpha": {"low": 1, "high": 1}}, "method": "random"}, "high must be above low"),
         ({"search": {"alpha": {"low": 1.5, "high": 4, "int": True}}, "method": "random"}, "whole numbers"),
         ({"search": {"alpha": {"from": 1}}, "method": "random"}, "expected a list such as"),
+        (
+            {"search": {"alpha": {"low": 1, "high": 2, "log": "no"}}, "method": "random"},
+            "log is 'no'; expected true or",
+        ),
         ({"search": {"alpha": [0.1], "learning_rate": [-1]}}, "at alpha = 0.1, learning_rate = -1: learning_rate must"),
         ({"objective": "gem(beta={beta})"}, r"has \{beta\}, but search has no beta"),
         ({"search": {"objective": ["ce"]}}, "the objective is given twice"),
@@ -236,6 +241,31 @@ def test_recipes_that_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=message):
         small(model, rows, tmp_path / "out", **changes)
+
+
+@pytest.mark.parametrize(
+    ("alphas", "message"),
+    [
+        (
+            [0.1, {"target_entropy": 99}],
+            r"alpha = \{'target_entropy': 99\}: coefficients.alpha: target_entropy is 99 nats",
+        ),
+        ([2, 3], "no setting can be trained: alpha = 2: entropy wins in ce - 2.0*entropy"),
+    ],
+)
+def test_settings_that_no_model_can_follow_are_refused_before_anything_is_trained(
+    model: Path, rows: Path, tmp_path: Path, alphas: list[Any], message: str
+) -> None:
+    for dry_run in (True, False):
+        with pytest.raises(UserError, match=message):
+            sweep(small(model, rows, tmp_path / "out", search={"alpha": alphas}), dry_run=dry_run, progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_settings_in_which_entropy_wins_are_told_by_a_dry_run(model: Path, rows: Path, tmp_path: Path) -> None:
+    config = small(model, rows, tmp_path / "out", search={"alpha": [0.1, 1.5]})
+    with pytest.warns(UserWarning, match=r"^alpha = 1.5: entropy wins .* keep the weight of entropy below 1$"):
+        sweep(config, dry_run=True, progress=False)
 
 
 @pytest.mark.parametrize("dry_run", [True, False])

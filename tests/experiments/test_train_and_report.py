@@ -49,6 +49,16 @@ def test_dry_run_of_train_writes_nothing(model: Path, rows: Path, tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_tells_where_entropy_wins(model: Path, rows: Path, tmp_path: Path) -> None:
+    config = TrainConfig(
+        data=str(rows), model=str(model), objective="ce - 2*entropy", out=str(tmp_path / "out"), max_length=128
+    )
+    with pytest.warns(UserWarning, match="keep the weight of entropy below 1"):
+        train(config, dry_run=True)
+    with pytest.raises(UserError, match="the run would stop, as when_entropy_wins is stop"):
+        train(config.replace(when_entropy_wins="stop"), dry_run=True)
+
+
 def test_report_of_a_run(run: tuple[Path, dict[str, Any]]) -> None:
     out, _ = run
     (out / "report.html").unlink()

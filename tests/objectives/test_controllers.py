@@ -7,7 +7,7 @@ import pytest
 
 from entrotune.objectives import Moment, NamedCoefficients, Objective
 from entrotune.objectives.controllers import EntropyController
-from entrotune.objectives.runaway import climb, entropy_wins
+from entrotune.objectives.runaway import entropy_wins, fall
 from entrotune.objectives.terms.ce import CrossEntropy
 from entrotune.objectives.terms.entropy import Entropy
 from entrotune.objectives.terms.gem import Gem
@@ -54,6 +54,26 @@ def test_what_is_out_of_reach_is_told_once() -> None:
     told = [line for step in range(1, 200) for line in named.observe(1.0, step)]
     assert len(told) == 1
     assert "alpha has stood at its bound 0.1 and the mean entropy is 1 nats, not 2" in told[0]
+
+
+@pytest.mark.parametrize(("target", "mean", "noise"), [(3.4, 3.75, 0.3), (1.0, 1.3, 0.2), (3.4, 3.75, 0.15)])
+def test_what_is_out_of_reach_is_told_through_noise(target: float, mean: float, noise: float) -> None:
+    """A target below what the data give: some steps come near it by chance."""
+    told = 0
+    for seed in range(10):
+        chance = random.Random(seed)
+        named = NamedCoefficients(Objective("ce - alpha*entropy"), {"alpha": {"target_entropy": target}})
+        lines = [line for step in range(1, 401) for line in named.observe(chance.gauss(mean, noise), step)]
+        assert all("bound 0 and" in line for line in lines)
+        told += bool(lines)
+    assert told >= 9
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_target_that_is_held_is_not_called_out_of_reach(seed: int) -> None:
+    chance = random.Random(seed)
+    named = NamedCoefficients(Objective("ce - alpha*entropy"), {"alpha": {"target_entropy": 3.4}})
+    assert [line for step in range(1, 401) for line in named.observe(chance.gauss(3.4, 0.3), step)] == []
 
 
 def test_a_model_on_its_way_is_not_out_of_reach() -> None:
@@ -128,9 +148,47 @@ def test_a_target_beyond_the_vocabulary_is_refused() -> None:
 def test_how_far_terms_fall(vocabulary: int) -> None:
     """Cross-entropy and entropy fall from ln V to 0; the gradient of gem is that of β·ce(z/β)."""
     limit = math.log(vocabulary)  # the trapezoid rule is good to about 1e-3 on a slope as steep as that of gem
-    assert climb(CrossEntropy(), vocabulary) == pytest.approx(limit, rel=1e-3)
-    assert climb(Entropy(), vocabulary) == pytest.approx(limit, rel=1e-3)
-    assert climb(Gem(beta=0.6), vocabulary) == pytest.approx(0.6 * limit, rel=2e-3)
+    assert float(fall(CrossEntropy(), vocabulary)[-1]) == pytest.approx(limit, rel=1e-3)
+    assert float(fall(Entropy(), vocabulary)[-1]) == pytest.approx(limit, rel=1e-3)
+    assert float(fall(Gem(beta=0.6), vocabulary)[-1]) == pytest.approx(0.6 * limit, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "wins"),
+    [
+        # Losses that punish too much certainty are least before the end of the way.
+        ("label_smoothing(eps=0.2) - 0.3*entropy", False),
+        ("label_smoothing(eps=0.1) - 0.7*entropy", False),
+        ("label_smoothing(eps=0.1) - 1.5*entropy", True),
+        ("ce + 0.01*z_loss - 0.1*entropy", False),
+        # No loss at all, and one against a reference that may know what is right.
+        ("-entropy", True),
+        ("-0.01*entropy", True),
+        ("kl(ref) - 5*entropy", True),
+        ("kl(ref) - 0.1*entropy", False),
+        ("jsd(ref) - 5*entropy", True),
+    ],
+)
+def test_where_entropy_wins(text: str, wins: bool) -> None:
+    assert (entropy_wins(Objective(text), 2000) is not None) == wins
+
+
+def test_a_loss_whose_weight_begins_at_nothing_is_told() -> None:
+    named = NamedCoefficients(Objective("alpha*ce - entropy"), {"alpha": {"linear": [0, 1]}})
+    assert "there is no loss beside it" in named.check_vocabulary(1000)[0]
+
+
+def test_what_a_run_is_too_short_for_is_told() -> None:
+    def told(course: object, steps: int = 10, epochs: float = 2) -> list[str]:
+        return NamedCoefficients(Objective("ce - alpha*entropy"), {"alpha": course}).unreached(steps, epochs)
+
+    assert told({"linear": [0, 0.2], "warmup": 100}) == ["alpha has a warm-up of 100 steps, but the run has 10"]
+    assert told({"step": {0: 0.1, 1000: 0.2}}) == ["alpha changes at step 1000, but the run has 10"]
+    assert told({"step": {0: 0.1, 2: 0.2}, "per": "epoch"}) == ["alpha changes at epoch 2, but the run has 2"]
+    (held,) = told({"target_entropy": 1.2, "warmup": 10})
+    assert held == "alpha is held at its start for a warm-up of 10 steps, but the run has 10"
+    for fine in (0.1, {"linear": [0, 0.2], "warmup": 0.5}, {"step": {0: 0.1, 9: 0.2}}, {"target_entropy": 1.2}):
+        assert told(fine) == []
 
 
 def test_where_entropy_wins_is_told_with_the_bound() -> None:

@@ -69,8 +69,8 @@ def test_nothing_compared_finds_nothing() -> None:
                 "matched_on": "distinct_2",
                 "b": {"variant": "ce", "temperature": None, "between": [1.0, 1.12], "share": 0.99, "about": 1.119},
             },
-            "Where ce is as diverse (temperature 1.119), gem(beta=0.7) at temperature 1 has a higher Vendi score than it "
-            "(difference +0.450, 95% interval 0.250 to 0.650).",
+            "Where ce is as diverse (temperature 1.119), gem(beta=0.7) at temperature 1 has a higher Vendi score than "
+            "it (difference +0.450, 95% interval 0.250 to 0.650).",
         ),
         (
             {"matched_on": "distinct_2", "b": {"variant": "ce", "temperature": None, "between": [1.3, 1.0]}},

@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from entrotune.experiments.rows_told import rows_to_know
 from entrotune.experiments.sweep_config import BASELINE, NOT_PART_OF_THE_SWEEP, SweepConfig
 from entrotune.experiments.sweeping.choice import Finished, search_values
 from entrotune.experiments.sweeping.measuring import Bench
-from entrotune.experiments.sweeping.plan import plan_sweep
+from entrotune.experiments.sweeping.plan import check_settings, plan_sweep
 from entrotune.experiments.sweeping.record import TriedSetting, sweep_record
 from entrotune.experiments.sweeping.study import SweepStudy, differing
 from entrotune.experiments.sweeping.trial import Trial, run_trial
@@ -51,6 +52,8 @@ def sweep(
     bench = Bench(config)
     if not bench.held.prompts:
         raise UserError(f"no held-out row of {config.train.data} has a prompt to sample from, so there is no diversity")
+    for told in check_settings(config, bench.described):
+        warnings.warn(told, UserWarning, stacklevel=2)
     if dry_run:
         return plan_sweep(config, bench)
     with opened_alone(folder, config.recipe(), overwrite=config.overwrite), showing(progress) as display:

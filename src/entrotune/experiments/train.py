@@ -1,11 +1,13 @@
 """`entrotune train`: one run, with its report and model card."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from rich.progress import Progress
 
 from entrotune import processes
+from entrotune.errors import UserError
 from entrotune.experiments.display import ending_rows, say, showing
 from entrotune.experiments.folders import tidy
 from entrotune.experiments.rows_told import rows_to_know
@@ -39,7 +41,10 @@ def train(
     config = config.replace(out=tidy(config.out))
     if dry_run:
         described = describe_model(config.model)
-        check_vocabulary(config, described)
+        for told in check_vocabulary(config, described):
+            if config.when_entropy_wins == "stop":
+                raise UserError(f"{told} (the run would stop, as when_entropy_wins is stop)")
+            warnings.warn(told, UserWarning, stacklevel=2)
         return plan_training(config, described)
     first = processes.rank() == 0
     with showing(progress if first else False) as display:
@@ -53,10 +58,10 @@ def train(
     return record
 
 
-def check_vocabulary(config: TrainConfig, described: ModelDescription) -> None:
-    """Refuse a target entropy that no prediction over the model's tokens has; `UserError`."""
+def check_vocabulary(config: TrainConfig, described: ModelDescription) -> list[str]:
+    """Where entropy would win over the model's tokens, in words; `UserError` for a target that no prediction has."""
     size = described.config.get_text_config().vocab_size
-    NamedCoefficients(Objective(config.objective), config.coefficients).check_vocabulary(size)
+    return NamedCoefficients(Objective(config.objective), config.coefficients).check_vocabulary(size)
 
 
 def write_documents(folder: str, *, evaluation: Mapping[str, Any] | None = None) -> None:

@@ -8,13 +8,15 @@ from entrotune.errors import UserError
 from entrotune.objectives.schedules import Moment, is_number, refuse_unknown
 
 DEFAULTS = {"min": 0.0, "max": 1.0, "start": None, "gain": 0.01, "damping": 0.05, "warmup": 0}
-# The target is out of reach after so many steps at a bound in which the entropy, further than the one share from it,
-# has come no nearer by the other.
-STUCK_STEPS = 50
-STUCK_SHARE = 0.05
-NEARER_SHARE = 0.01
-# An error that no entropy has, nats; unlike infinity it is a number of JSON.
-FAR = 1e9
+# The target is out of reach where, in two spans of so many steps, the coefficient stood at a bound for the one share of
+# them, the mean entropy was further than the next from the target, and came no nearer to it by the last.
+SPAN = 25
+STUCK_SHARE = 0.7
+OFF_SHARE = 0.05
+NEARER_SHARE = 0.05
+
+
+_STATE = ("integral", "value", "steps", "at_bound", "errors", "before", "told")
 
 
 class EntropyController:
@@ -54,8 +56,11 @@ class EntropyController:
         self.sign = 1.0 if raises else -1.0
         self.integral = self._within(0.0 if start is None else start)
         self.value = self.integral
-        self.stuck = 0
-        self.nearest = FAR
+        # Of this span the steps, those at a bound and the sum of errors; the mean error of a span before it that was
+        # stuck, else None; and whether that was told.
+        self.steps, self.at_bound, self.errors = 0, 0, 0.0
+        self.before: float | None = None
+        self.told = False
 
     def at(self, moment: Moment) -> float:
         """The coefficient of the next step."""
@@ -75,30 +80,51 @@ class EntropyController:
         over = wanted - self.value
         if over * error <= 0:  # inside of the bounds, or on the way back
             self.integral = self._within(self.integral + self.gain * error)
-        at_bound = over * error > 0 and abs(error) > STUCK_SHARE * self.target
-        if not at_bound or abs(error) < (1 - NEARER_SHARE) * self.nearest:
-            self.stuck, self.nearest = 0, abs(error) if at_bound else FAR
-        self.stuck += at_bound
+        self._watch(error, at_bound=over * error > 0)
 
-    def out_of_reach(self) -> float | None:
-        """The bound that the coefficient has just been at for so long that the target seems out of its reach."""
-        return self.value if self.stuck == STUCK_STEPS else None
+    def _watch(self, error: float, *, at_bound: bool) -> None:
+        """Look at means over a span, as a single step's entropy is that of its few tokens."""
+        if self.steps == SPAN:
+            stuck = self._is_stuck()
+            self.before = self.errors / SPAN if stuck else None
+            self.told = self.told and stuck
+            self.steps, self.at_bound, self.errors = 0, 0, 0.0
+        self.steps += 1
+        self.at_bound += at_bound
+        self.errors += error
 
-    def state(self) -> dict[str, float]:
+    def _is_stuck(self) -> bool:
+        return self.at_bound >= STUCK_SHARE * SPAN and abs(self.errors) > OFF_SHARE * self.target * SPAN
+
+    def out_of_reach(self) -> tuple[float, float] | None:
+        """The bound that keeps the target out of reach and the mean entropy of the last span; None where none does.
+
+        It is said once, until the target comes into reach again.
+        """
+        if self.told or self.before is None or self.steps < SPAN or not self._is_stuck():
+            return None
+        mean = self.errors / SPAN
+        if mean * self.before < 0 or abs(mean) < (1 - NEARER_SHARE) * abs(self.before):
+            return None
+        self.told = True
+        return (self.high if mean > 0 else self.low), self.target - self.sign * mean
+
+    def state(self) -> dict[str, float | None]:
         """What `restore` needs to go on exactly."""
-        return {"integral": self.integral, "value": self.value, "stuck": self.stuck, "nearest": self.nearest}
+        return {name: getattr(self, name) for name in _STATE}
 
-    def restore(self, state: Mapping[str, float]) -> None:
-        """Go on from `state`."""
-        self.integral, self.value, self.nearest = state["integral"], state["value"], state["nearest"]
-        self.stuck = int(state["stuck"])
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`; of an older checkpoint, which counted otherwise, what it has."""
+        for name in _STATE:
+            if name in state:
+                setattr(self, name, state[name])
 
-    def check_vocabulary(self, vocabulary: int) -> None:
+    def check_vocabulary(self, vocabulary: int, name: str) -> None:
         """Raise a `UserError` where no row of so many tokens can have the target's entropy."""
         if self.target >= math.log(vocabulary):
             raise UserError(
-                f"target_entropy is {self.target:g} nats, but predictions over {vocabulary:,} tokens have less than "
-                f"ln {vocabulary:,} = {math.log(vocabulary):.4g}; choose a target below it"
+                f"coefficients.{name}: target_entropy is {self.target:g} nats, but predictions over {vocabulary:,} "
+                f"tokens have less than ln {vocabulary:,} = {math.log(vocabulary):.4g}; choose a target below it"
             )
 
     def _within(self, value: float) -> float:

@@ -11,7 +11,7 @@ from entrotune.objectives.controllers import EntropyController, read_controller
 from entrotune.objectives.groups import GroupedObjective, Groups
 from entrotune.objectives.objective import Objective, check_names
 from entrotune.objectives.runaway import entropy_wins
-from entrotune.objectives.schedules import Constant, Course, Moment, is_number, read_schedule
+from entrotune.objectives.schedules import Constant, Course, Moment, Schedule, is_number, read_schedule
 from entrotune.objectives.term import number
 
 FORMS = "a number, {linear: [0, 0.2]}, {cosine: [0.2, 0]}, {step: {0: 0.1, 100: 0.02}} or {target_entropy: 1.2}"
@@ -126,8 +126,8 @@ class NamedCoefficients:
         Raises:
             UserError: a target is above what the entropy of so many tokens can be.
         """
-        for controller in self.controllers.values():
-            controller.check_vocabulary(vocabulary)
+        for name, controller in self.controllers.items():
+            controller.check_vocabulary(vocabulary, name)
         balanced = self.balance.names if self.balance is not None else ()
         courses = self.courses | {name: Constant(1 / len(balanced)) for name in balanced}
         found = (entropy_wins(self._corner(values), vocabulary) for values in self._corners(courses))
@@ -148,12 +148,30 @@ class NamedCoefficients:
             if seen is None:
                 continue
             controller.observe(seen, step)
-            bound = controller.out_of_reach()
-            if bound is not None:
+            found = controller.out_of_reach()
+            if found is not None:
+                bound, mean = found
                 told.append(
-                    f"{name} has stood at its bound {bound:g} and the mean entropy is {seen:.4g} nats, not "
+                    f"{name} has stood at its bound {bound:g} and the mean entropy is {mean:.4g} nats, not "
                     f"{controller.target:g}: the target is out of reach; change it, or {name}'s min or max"
                 )
+        return told
+
+    def unreached(self, steps: int, epochs: float) -> list[str]:
+        """Schedules and controllers of which a run of this length sees nothing or only a part, in words."""
+        told = []
+        for name, course in self._all_courses().items():
+            if isinstance(course, EntropyController) and course.warmup >= steps:
+                told.append(
+                    f"{name} is held at its start for a warm-up of {course.warmup} steps, but the run has {steps}"
+                )
+            if isinstance(course, Schedule):
+                count = steps if course.per == "step" else epochs
+                late = [start for start, _ in course.levels if course.shape == "step" and start >= count]
+                if course.warmup >= max(count, 1):
+                    told.append(f"{name} has a warm-up of {course.warmup:g} {course.per}s, but the run has {count:g}")
+                elif late:
+                    told.append(f"{name} changes at {course.per} {late[0]}, but the run has {count:g}")
         return told
 
     def _of_branch(self, name: str, groups: Sequence[tuple[float, float]]) -> float | None:

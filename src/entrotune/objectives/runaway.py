@@ -21,14 +21,19 @@ def entropy_wins(objective: Objective, vocabulary: int) -> str | None:
     """
     if all(coefficient >= 0 for coefficient, _ in objective.parts):
         return None
-    shares = [(term, coefficient, coefficient * climb(term, vocabulary)) for coefficient, term in objective.parts]
-    against = sum(share for _, coefficient, share in shares if coefficient > 0)
-    gained = -sum(share for _, coefficient, share in shares if coefficient < 0)
-    if against <= 0 or gained <= against * (1 + 1e-3):
+    falls = [(term, coefficient, coefficient * fall(term, vocabulary)) for coefficient, term in objective.parts]
+    losses = [share for _, coefficient, share in falls if coefficient > 0]
+    if not losses:
+        return f"entropy wins in {objective}: there is no loss beside it, so predictions become uniform; add ce"
+    total = torch.stack(losses).sum(0)
+    best = int(total.argmax())
+    against = float(total[best])
+    gained = -sum(float(share[best]) for _, coefficient, share in falls if coefficient < 0)
+    if gained <= against * (1 + 1e-3):
         return None
     bounds = " and ".join(
         f"{term} below {number(float(f'{-coefficient * against / gained:.3g}'))}"
-        for term, coefficient, _ in shares
+        for term, coefficient, _ in falls
         if coefficient < 0
     )
     return (
@@ -38,16 +43,17 @@ def entropy_wins(objective: Objective, vocabulary: int) -> str | None:
 
 
 @functools.lru_cache(maxsize=256)
-def climb(term: Term, vocabulary: int) -> float:
-    """By how much a term falls from a uniform prediction to one that is certain and right.
+def fall(term: Term, vocabulary: int) -> torch.Tensor:
+    """[POINTS], by how much a term falls from a uniform prediction on the way to one that is certain and right.
 
     It is the integral of the term's gradient over the target's logit, so that it is also true of terms that hold a part
-    of their value fixed.
+    of their value fixed. Losses that punish being too certain, as label smoothing does, are least before the end of the
+    way. A reference model is taken to be certain and right.
     """
     end = math.log(vocabulary) + 20.0
     places = torch.linspace(0.0, end, POINTS, dtype=torch.float64)
     slopes = torch.cat([_slopes(term, vocabulary, part) for part in places.split(AT_ONCE)])
-    return -float(torch.trapezoid(slopes, places))
+    return -torch.cat([torch.zeros(1, dtype=torch.float64), torch.cumulative_trapezoid(slopes, places)])
 
 
 def _slopes(term: Term, vocabulary: int, places: torch.Tensor) -> torch.Tensor:
@@ -55,6 +61,8 @@ def _slopes(term: Term, vocabulary: int, places: torch.Tensor) -> torch.Tensor:
     logits = torch.zeros(len(places), vocabulary, dtype=torch.float64)
     logits[:, 0] = places
     frozen = logits.clone()
+    if term.needs().reference_temperature is not None:
+        frozen[:, 0] = math.log(vocabulary) + 20.0
     with torch.enable_grad():
         logits.requires_grad_()
         value = term.exact(logits, torch.zeros(len(places), dtype=torch.long), frozen)

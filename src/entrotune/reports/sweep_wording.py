@@ -26,7 +26,9 @@ def recommendation_sentence(record: Mapping[str, Any]) -> str:
     size = f"{_counted(prompts, 'prompt')}, {_counted(seeds, 'seed')}"
     among = f"chosen from {_counted(found['candidates'], 'point')} on {found['prompts']['choosing']} other prompts"
     if found["shown"]:
-        lean = "one seed was trained, and another may differ" if seeds == 1 else f"its interval over {seeds} seeds agrees"
+        lean = (
+            "one seed was trained, and another may differ" if seeds == 1 else f"its interval over {seeds} seeds agrees"
+        )
         return (
             f"Use {place}. {_where(record)} its {_name(record, 'quality')} is {_gap(record, 'confirming')} "
             f"({size}; it was {among}); {lean}.{_confound(record)}"

@@ -15,8 +15,8 @@ from entrotune.training.meter import sums_of_groups
 from entrotune.training.objective_head import GradientProbe
 
 STATE = "entrotune_coefficients"
-# Entropy has won where its mean rose from below one of these shares of ln V to above the other.
-INFORMED, UNIFORM = 0.5, 0.9
+# Entropy has won where its mean rose by the one of these shares of ln V to above the other.
+RISE, UNIFORM = 0.15, 0.9
 
 # Above any entropy, nats; unlike infinity it is a number of JSON.
 NOT_SEEN = 1e9
@@ -105,6 +105,8 @@ class CoefficientControl(TrainerCallback):
         self._seen = self._probe = None  # of a step that was broken off
         for told in self._wins:
             self._tell(told, state)
+        for told in self.coefficients.unreached(state.max_steps, state.num_train_epochs):
+            _warn(told, state)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if not self.keeps:
@@ -145,7 +147,7 @@ class CoefficientControl(TrainerCallback):
         for told in self.coefficients.observe(entropy, step, groups):
             _warn(f"step {step}: {told}", state)
         self.lowest = min(self.lowest, entropy)
-        if self.lowest < INFORMED * self.limit and entropy > UNIFORM * self.limit:
+        if entropy > max(UNIFORM * self.limit, self.lowest + RISE * self.limit):
             self.lowest = NOT_SEEN  # told once
             weights = ", ".join(f"{name} {value:.4g}" for name, value in self.used.items())
             told = (

@@ -12,7 +12,7 @@ means that it is made of (the delta method), so it knows that the diversities th
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -128,53 +128,61 @@ class _Place(NamedTuple):
     slope: float
 
 
-def _best_place(
-    wanted: float, front: Sequence[Measured], quality: str, diversity: str
-) -> tuple[Side, _Place]:
+def _best_place(wanted: float, front: Sequence[Measured], quality: str, diversity: str) -> tuple[Side, _Place]:
     """Where `ce` is best among all places where it is at least as diverse."""
     sign = better(diversity)
     values = np.array([[_number(one, name) for name in (quality, diversity)] for one in front])
-    ways = _ways(np.log([one.temperature for one in front]))
-    found = []
-    for around, shares, weights in ways:
-        along = sign * (weights @ values[:, 1])
-        for at, share in enumerate(shares):
-            if along[at] >= sign * wanted:
-                found.append(_Place(around, share, weights[at], 0.0))
-        crossed = (along[:-1] - sign * wanted) * (along[1:] - sign * wanted) < 0
-        for at in np.flatnonzero(crossed):
-            part = (sign * wanted - along[at]) / (along[at + 1] - along[at])
-            ends = weights[at : at + 2] @ values
-            slope = (ends[1, 0] - ends[0, 0]) / (ends[1, 1] - ends[0, 1])
-            found.append(
-                _Place(
-                    around,
-                    (1 - part) * shares[at] + part * shares[at + 1],
-                    (1 - part) * weights[at] + part * weights[at + 1],
-                    slope,
-                )
-            )
-    is_above = not found
-    is_below = all(sign * value > sign * wanted for value in values[:, 1])
+    above = sign * (values[:, 1] - wanted)
+    found = [place for way in _ways(front) for place in _reached(way, above, values)]
+    side: Side = "within" if found else "more diverse"
+    if all(above > 0):
+        side = "less diverse"
     found = found or [_Place((at, at), 0.0, row, 0.0) for at, row in enumerate(np.eye(len(front)))]
-    best = max(found, key=lambda place: better(quality) * float(place.weights @ values[:, 0]))
-    return "more diverse" if is_above else "less diverse" if is_below else "within", best
+    return side, max(found, key=lambda place: better(quality) * float(place.weights @ values[:, 0]))
 
 
-def _ways(places: NDArray[np.float64]) -> list[tuple[tuple[int, int], NDArray[np.float64], NDArray[np.float64]]]:
-    """From each temperature to the next, straight and along the spline: shares of the way and weights [share, setting].
+class _Way(NamedTuple):
+    """From one temperature to the next: shares of the way [S], and the weights of all settings there [S, settings]."""
 
-    The settings themselves are ways of one place, so that nothing is called between two where it is one of them.
-    """
-    each = np.eye(len(places))
-    ways = [((at, at), np.zeros(1), each[at : at + 1]) for at in range(len(places))]
-    for first, second in itertools.pairwise(range(len(places))):
-        ways.append(((first, second), np.array([0.0, 1.0]), each[first : second + 1]))
-        if len(places) > 2:
+    around: tuple[int, int]
+    shares: NDArray[Any]
+    weights: NDArray[Any]
+
+
+def _ways(front: Sequence[Measured]) -> Iterator[_Way]:
+    """Straight and along the spline; the settings themselves are ways of one place."""
+    places, each = np.log([one.temperature for one in front]), np.eye(len(front))
+    for at in range(len(front)):
+        yield _Way((at, at), np.zeros(1), each[at : at + 1])
+    for first, second in itertools.pairwise(range(len(front))):
+        yield _Way((first, second), np.array([0.0, 1.0]), each[first : second + 1])
+        if len(front) > 2:
             shares = np.linspace(0.0, 1.0, STEPS + 1)
-            between = CubicSpline(places, each)((1 - shares) * places[first] + shares * places[second])
-            ways.append(((first, second), shares, between))
-    return ways
+            at_shares = (1 - shares) * places[first] + shares * places[second]
+            yield _Way((first, second), shares, CubicSpline(places, each)(at_shares))
+
+
+def _reached(way: _Way, above: NDArray[Any], values: NDArray[Any]) -> Iterator[_Place]:
+    """Places of a way that are diverse enough: those looked at, and where it crosses the diversity that is wanted.
+
+    Args:
+        way: a way.
+        above: by how much each setting is more diverse than is wanted.
+        values: quality and diversity of each setting.
+    """
+    around, shares, weights = way
+    along = weights @ above
+    for at in np.flatnonzero(along >= 0):
+        yield _Place(around, float(shares[at]), weights[at], 0.0)
+    for at in np.flatnonzero(along[:-1] * along[1:] < 0):
+        part = along[at] / (along[at] - along[at + 1])
+        start, end = weights[at : at + 2] @ values
+        yield _Place(
+            around,
+            float((1 - part) * shares[at] + part * shares[at + 1]),
+            (1 - part) * weights[at] + part * weights[at + 1],
+            float((end[0] - start[0]) / (end[1] - start[1])),
+        )
 
 
 def _expanded(

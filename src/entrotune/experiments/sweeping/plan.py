@@ -4,11 +4,15 @@ import itertools
 import json
 from typing import Any
 
+from entrotune.errors import UserError
 from entrotune.experiments.sweep_config import SweepConfig
 from entrotune.experiments.sweeping.measuring import Bench
 from entrotune.experiments.sweeping.space import grid
+from entrotune.experiments.train import check_vocabulary
+from entrotune.models import ModelDescription
 from entrotune.training import TrainConfig, plan_training
 
+MOST_CHECKED = 200
 # What the number of steps and tokens of a run follows from.
 OF_LENGTH = ("epochs", "max_steps", "batch_size", "accumulation", "packing", "curriculum")
 
@@ -38,6 +42,25 @@ def plan_sweep(config: SweepConfig, bench: Bench) -> dict[str, Any]:
         "jobs": config.jobs,
         "memory_bytes_a_job": max(one["memory_bytes"]["total"] for one in (plain, *each)),
     }
+
+
+def check_settings(config: SweepConfig, described: ModelDescription) -> list[str]:
+    """Settings of a grid, or corners of ranges, in which entropy wins, so that their trials would fail; in words.
+
+    Raises:
+        UserError: a target entropy that no prediction over the model's tokens has, or entropy wins in all settings.
+    """
+    points = list(itertools.islice(grid(config.space), MOST_CHECKED))
+    told = []
+    for point in points:
+        label = ", ".join(f"{name} = {value}" for name, value in point.items())
+        try:
+            told += [f"{label}: {one}" for one in check_vocabulary(config.run(point, 0, config.out), described)]
+        except UserError as error:
+            raise UserError(f"{label}: {error}") from None
+    if len(told) >= len(points) and all(dimension.values for dimension in config.space) and len(points) < MOST_CHECKED:
+        raise UserError(f"no setting can be trained: {told[0]}")
+    return told
 
 
 class _Lengths:

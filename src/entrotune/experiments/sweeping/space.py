@@ -113,7 +113,10 @@ def _range(name: str, given: Mapping[str, Any]) -> Dimension:
         raise UserError(f"search.{name} is {dict(given)!r}; expected {FORMS}")
     assert low is not None
     assert high is not None
-    log, whole = bool(given.get("log", False)), bool(given.get("int", False))
+    log, whole = given.get("log", False), given.get("int", False)
+    for key, value in (("log", log), ("int", whole)):
+        if not isinstance(value, bool):
+            raise UserError(f"search.{name}: {key} is {value!r}; expected true or false")
     if not low < high:
         raise UserError(f"search.{name}: low is {low} and high {high}; high must be above low")
     if log and low <= 0:
