@@ -15,6 +15,8 @@ def check_temperatures(values: Sequence[float], *, greedy: bool) -> None:
     Args:
         greedy: whether 0, the likeliest token, is one.
     """
+    if isinstance(values, (int, float)):
+        raise UserError(f"temperatures must be a list of numbers, such as [{values}], not {values}")
     given = list(values)
     if not given or len(set(given)) < len(given):
         raise UserError(f"temperatures must be one or more different numbers, not {given}")

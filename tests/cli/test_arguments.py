@@ -74,6 +74,9 @@ def test_values_of_every_kind() -> None:
     assert _parsed("--name", "-0.1*entropy + ce")["name"] == "-0.1*entropy + ce"
     assert _parsed("--rate", "-2")["rate"] == -2
     assert _parsed("--temperatures+", "1.3")["temperatures"] == [1.0, 1.3]
+    for given in (["0.7", "1"], ["0.7,1"], ["0.7,", "1"], ["[0.7, 1]"]):
+        assert _parsed("--temperatures", *given, "--count", "3")["temperatures"] == [0.7, 1.0], given
+    assert _parsed("--temperatures", "0.7")["temperatures"] == [0.7]
     assert _parsed("--columns.prompt", "q")["columns"] == {"prompt": "q"}
 
 
@@ -103,7 +106,7 @@ def test_switches_stand_alone_or_with_a_value(arguments: list[str], resume: bool
         (["--rate", "abc"], "--rate: expected a number or null, got abc"),
         (["--count", "1.5"], "--count: expected a whole number, got 1.5"),
         (["--kind", "three"], "--kind: expected one or two, got three"),
-        (["--temperatures", "0.7"], "--temperatures: expected a list such as '[0.7, 1.0]', got 0.7"),
+        (["--temperatures", "warm"], "--temperatures: expected a list such as '[0.7, 1.0]', got "),
         (["--columns", "abc"], '--columns: expected a mapping such as {"prompt": "question"} or null, got abc'),
         (["--resume=maybe"], "--resume: expected true or false, got maybe"),
         (["--dry-run=maybe"], "--dry-run: expected true or false, got maybe"),

@@ -126,6 +126,22 @@ def test_a_wrong_mapping_lists_the_columns(tmp_path: Path, columns: dict[str, st
         load_rows(path, columns=columns)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "advice"),
+    [
+        ("rows.csv", "prompt;completion\na;b\n", "separated by semicolons; save it with commas"),
+        ("rows.csv", "question,reply\na,b\n", r"--columns '\{\"prompt\": \"question\""),
+        (":", None, "':' names no data set"),
+    ],
+)
+def test_advice_can_be_followed(tmp_path: Path, name: str, content: str | None, advice: str) -> None:
+    source = name if content is None else str(tmp_path / name)
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=advice):
+        load_rows(source)
+
+
 def test_unknown_columns_name_the_formats(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", {"question": "p", "reply": "c"})
     with pytest.raises(UserError, match=r"'question', 'reply', which fit no format; .*prompt_completion \(prompt"):

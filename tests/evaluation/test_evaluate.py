@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from entrotune.errors import UserError
+from entrotune.experiments.display import showing
 from entrotune.experiments.evaluate import evaluate
 from entrotune.models import save_model
 from entrotune.reports import evaluation_table, write_evaluation_report
@@ -52,6 +53,35 @@ def test_record_and_files(name: str, data: str, tmp_path: Path) -> None:
     shown = record["samples"][0]
     assert shown["prompt"].startswith("say ")
     assert [len(output["texts"]) for output in shown["outputs"]] == [3, 3]
+
+
+def test_what_became_of_the_rows_is_told(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Prompts too long for the context are rejects like other rows, and another prompt is sampled from instead."""
+    lines = [{"prompt": "word " * 400, "completion": "b"} for _ in range(2)] + [{"prompt": "a", "completion": "b"}]
+    path, out = tmp_path / "rows.jsonl", tmp_path / "out"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines) + "{broken\n")
+    with showing(True) as display:
+        record = evaluate(name, data=str(path), out=out, progress=display, **SMALL)
+    assert record["data"]["prompts"] == 1
+    assert record["data"]["rows_rejected"] == 3
+    said = capsys.readouterr().err
+    assert "3 of 4 rows rejected (" in said
+    assert f"{out / 'rejects.jsonl'} says which and why" in said
+    assert f"entrotune report {out} makes a page of it" in said
+    with pytest.raises(UserError, match=r"rows.jsonl:4: invalid JSON.*mend the row"):
+        evaluate(name, data=str(path), on_bad_row="stop", **SMALL)
+
+
+def test_texts_without_prompts_are_told(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rows.txt").write_text("one two three\nfour five\n")
+    with showing(True) as display:
+        evaluate(name, data=str(tmp_path / "rows.txt"), progress=display, **SMALL)
+    assert "no row has a prompt, so nothing was sampled" in capsys.readouterr().err
+
+
+def test_one_temperature_is_a_list_of_one(name: str, data: str) -> None:
+    with pytest.raises(UserError, match=r"temperatures must be a list of numbers, such as \[1.0\], not 1.0"):
+        evaluate(name, data=data, temperatures=1.0)  # type: ignore[arg-type]
 
 
 def test_rows_too_long_are_counted_once_as_rejected(name: str, tmp_path: Path) -> None:

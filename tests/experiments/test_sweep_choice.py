@@ -139,6 +139,7 @@ def test_few_prompts_show_nothing_whatever_the_other_measure_has() -> None:
     plain = Measured(SettingRecord(temperature=1.0, samples_per_prompt=2, columns=worse, samples=()), 4, 0)
     found = compared(better, [plain])
     assert found.estimate.n == 2
+    assert found.estimate.low <= 0 <= found.estimate.high
     assert found.verdict == "no difference shown"
 
 

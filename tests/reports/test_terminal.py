@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from entrotune.errors import UserError
-from entrotune.reports import comparison_table, evaluation_table
+from entrotune.reports import comparison_table, evaluation_table, unshown
 from reports import records
 
 
@@ -67,3 +67,17 @@ def test_evaluation_and_missing_numbers() -> None:
     assert _printed(evaluation_table({"schema_version": 1, "kind": "evaluation", "settings": []}))
     with pytest.raises(UserError, match="has kind null"):
         evaluation_table({})
+
+
+def test_measures_of_the_task_come_before_perplexity() -> None:
+    made = records.comparison()
+    for variant in made["variants"]:
+        for setting in variant["settings"]:
+            setting["metrics"]["correct"] = records.estimate(0.4, 0.1)
+    made["metrics"]["correct"] = {"label": "Correct samples", "better": "higher", "kind": "quality"}
+    assert "Correct" in _printed(comparison_table(made), width=80)
+    left = unshown(made)
+    assert "correct" not in left
+    assert left
+    shown = [name for name in made["variants"][0]["settings"][0]["metrics"] if name not in left]
+    assert len(shown) == 5

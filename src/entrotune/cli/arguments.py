@@ -17,6 +17,7 @@ from entrotune.cli.repeated import refuse_repeated
 from entrotune.errors import UserError
 
 _SKIPPED = frozenset({"dry_run", "progress"})
+_NUMBERS = (list[int], list[float], Sequence[int], Sequence[float])
 _ALWAYS = ("config", "print_config", "help")
 # What a mapping looks like, by the last part of its option's name.
 MAPPINGS = {
@@ -107,18 +108,23 @@ def _one_list(arguments: Sequence[str], kind: Any) -> list[str]:
 
 
 def _with_lists(arguments: Sequence[str], kinds: Mapping[str, Any]) -> list[str]:
-    """`--targets A B` → `--targets ["A", "B"]`, for options that are lists of texts; what is JSON already stays."""
-    lists = {f"--{key}" for key, kind in kinds.items() if kind in (list[str], list[str] | None)}
+    """`--targets A B` → `--targets ["A", "B"]`, `--seeds 0 1` → `--seeds [0, 1]`; what is JSON already stays."""
+    texts = {f"--{key}" for key, kind in kinds.items() if kind in (list[str], list[str] | None)}
+    numbers = {f"--{key}" for key, kind in kinds.items() if kind in _NUMBERS}
     joined: list[str] = []
     at = 0
     while at < len(arguments):
         joined.append(arguments[at])
         at += 1
-        if arguments[at - 1] not in lists:
+        if arguments[at - 1] not in texts | numbers:
             continue
         stop = next((end for end in range(at, len(arguments)) if arguments[end].startswith("-")), len(arguments))
         values = list(arguments[at:stop])
-        joined += values if not values or values[0].lstrip().startswith("[") else [json.dumps(values)]
+        if not values or values[0].lstrip().startswith("["):
+            joined += values
+        else:
+            separate = [part for value in values for part in value.split(",") if part.strip()]
+            joined.append(json.dumps(values) if arguments[at - 1] in texts else f"[{', '.join(separate)}]")
         at = stop
     return joined
 

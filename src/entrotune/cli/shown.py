@@ -60,10 +60,12 @@ def show_sweep(record: Mapping[str, Any]) -> int:
 
 def show_evaluation(record: Mapping[str, Any]) -> int:
     """An evaluation: its table, MAUVE and standard tasks where they were measured."""
-    from entrotune.reports import evaluation_table, mauve_sentences, task_table
+    from entrotune.reports import evaluation_table, mauve_sentences, task_table, unshown
 
     console = _console()
     console.print(evaluation_table(record))
+    if others := unshown(record):
+        console.print(f"Also measured (in evaluation.json, with --out): {', '.join(others)}", markup=False)
     for sentence in mauve_sentences(record):
         console.print(sentence, markup=False, highlight=False)
     tasks = task_table(record)

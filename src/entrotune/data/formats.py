@@ -189,9 +189,21 @@ def choose_format(sample: Sequence[Record], *, format: str, columns: Columns, so
     if found is None and records:
         raise UserError(
             f"{source} has the columns {_listed(present)}, which fit no format; expected {_formats()}; "
-            "name the columns to use with columns, such as prompt=question and completion=answer"
+            f"{_advice(present)}"
         )
     return found or "unknown"
+
+
+def _advice(present: Sequence[str]) -> str:
+    """What to do about columns that fit no format."""
+    if len(present) == 1:
+        for separator, called in ((";", "semicolons"), ("|", "bars"), ("\t", "tabs")):
+            if separator in present[0]:
+                return f"the cells seem to be separated by {called}; save it with commas, or as .tsv with tabs"
+    return (
+        """name the columns to use, as with --columns '{"prompt": "question", "completion": "answer"}'; of a file """
+        """without a line of names they are "#1", "#2", …"""
+    )
 
 
 def _recognise(content: Mapping[str, Any], columns: Columns) -> str | None:

@@ -22,6 +22,8 @@ def hub_records(name: str, *, split: str, streaming: bool) -> Iterator[Record]:
     import datasets
 
     path, _, configuration = name.partition(":")
+    if not path.strip("/ "):
+        raise UserError(f"{name!r} names no data set; give a file, a folder, or owner/name of the hub")
     try:
         with contextlib.nullcontext() if Path(path).exists() else _cached_where_unreachable():
             rows = datasets.load_dataset(path, configuration or None, split=split, streaming=streaming)

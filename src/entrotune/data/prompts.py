@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from entrotune.data.rejects import RowError
+from entrotune.data.rejects import Reject, RowError
 from entrotune.data.render import check_system, render_prompt
 from entrotune.data.rows import Message, Row, answers_of, prompt_messages
 from entrotune.data.tokens import check_tokenizer, tokenize
@@ -48,15 +48,18 @@ def prompts_of(
     *,
     system: str | None = None,
     max_length: int | None = None,
+    too_long: list[Reject] | None = None,
 ) -> list[Prompt]:
     """Return one prompt a row, rendered with the generation prompt of the chat template where there is one.
 
     Args:
         system: as in `encode_rows`; give both the same.
         max_length: tokens a prompt may have; see `prompt_room`.
+        too_long: rows whose prompt is longer are added to it, and have no prompt in what is returned.
 
     Raises:
-        UserError: a row has no prompt, the chat template refuses it, or it is longer than `max_length`.
+        UserError: a row has no prompt, the chat template refuses it, or it is longer than `max_length` and there is
+            no `too_long`.
     """
     check_tokenizer(tokenizer)
     check_system(tokenizer, system)
@@ -66,10 +69,12 @@ def prompts_of(
     for row, text, encoded in zip(rows, texts, tokens, strict=True):
         length = len(encoded.input_ids)
         if max_length is not None and length > max_length:
-            raise UserError(
-                f"{row.source}:{row.line} (id {row.id}): the prompt has {length} tokens, more than the {max_length} "
-                "that fit the context; shorten it or leave the row out"
-            )
+            reason = f"the prompt has {length} tokens, more than the {max_length} that fit the context"
+            reject = Reject(source=row.source, line=row.line, id=row.id, reason=reason, row={"prompt": text})
+            if too_long is None:
+                raise UserError(f"{row.source}:{row.line} (id {row.id}): {reason}; shorten it or leave the row out")
+            too_long.append(reject)
+            continue
         prompts.append(
             Prompt(
                 id=row.id,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from entrotune.data import RowSet, describe_examples, fingerprint
+from entrotune.data.rejects import first_reasons
 from entrotune.evaluation.held_out import HeldOut
 from entrotune.evaluation.records import SettingRecord
 from entrotune.models import ModelSource, count_parameters
@@ -34,6 +35,7 @@ def describe_data(rows: RowSet, held: HeldOut) -> dict[str, Any]:
         "rows_read": rows.read,
         "rows_rejected": len(rows.rejects) + len(encoded_badly),
         "validation_rows": len(rows.rows) - len(encoded_badly),
+        "rejected_for": first_reasons([*rows.rejects, *held.rejects], count=1),
         "prompts": len(held.prompts),
         "supervised_tokens": counted.supervised_tokens,
         "fingerprint": fingerprint(rows.rows),

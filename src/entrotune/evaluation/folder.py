@@ -28,14 +28,19 @@ def check_out(folder: Path | None, *, resume: bool, overwrite: bool) -> None:
         raise UserError(f"output folder '{folder}' holds an evaluation already ({held[0]}); use resume or overwrite")
 
 
-def _rejects(folder: Path) -> Path:
+def rejects_file(folder: Path) -> Path:
     """Where rejected rows go: in a run's folder, `rejects.jsonl` holds those of its training."""
     return folder / ("evaluation-rejects.jsonl" if (folder / "run.json").exists() else "rejects.jsonl")
 
 
 def remove(folder: Path) -> None:
     """Remove the files of an evaluation, and no others."""
-    for path in (folder / "evaluation.json", folder / "samples.jsonl", folder / "per_prompt.jsonl", _rejects(folder)):
+    for path in (
+        folder / "evaluation.json",
+        folder / "samples.jsonl",
+        folder / "per_prompt.jsonl",
+        rejects_file(folder),
+    ):
         path.unlink(missing_ok=True)
     beside(folder / "samples.jsonl", "settings.json").unlink(missing_ok=True)
     (folder / "lm_eval.json").unlink(missing_ok=True)
@@ -49,6 +54,6 @@ def write(
     atomic_write_text(folder / "per_prompt.jsonl", "".join(lines))
     rejects = [*rows.rejects, *held.rejects]
     if rejects:
-        write_rejects(_rejects(folder), rejects)
+        write_rejects(rejects_file(folder), rejects)
     # Last: its presence says that the evaluation is complete.
     atomic_write_json(folder / "evaluation.json", record)

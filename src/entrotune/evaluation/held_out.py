@@ -66,20 +66,31 @@ def hold_out(
         system: a system message for conversations without one; see `encode_rows`.
 
     Raises:
-        UserError: neither an example nor a prompt is left, a chosen prompt is too long for the context, or its checker
-            cannot be read.
+        UserError: neither an example nor a prompt is left, a checker cannot be read, or with `on_bad_row` "stop" a
+            chosen prompt is too long for the context; with "skip" such rows are rejects, and others are chosen.
     """
     length = context or _DEFAULT_LENGTH
     scored = [row for row in rows if _has_tokens_to_score(row)]
     encoded = encode_rows(scored, tokenizer, max_length=length, system=system, on_bad_row=on_bad_row)
-    asked = [row for row in rows if prompt_messages(row)]
-    chosen = _choose(merge_answers(asked, ignore_case=True), prompts, seed) if asked and prompts else []
-    room = prompt_room(context, max_new_tokens) if chosen else None
-    found = prompts_of(chosen, tokenizer, system=system, max_length=room)
+    asked = merge_answers([row for row in rows if prompt_messages(row)], ignore_case=True) if prompts else []
+    room = prompt_room(context, max_new_tokens) if asked else None
+    too_long: list[Reject] = []
+    while True:
+        chosen = _choose(asked, prompts, seed)
+        left_out: list[Reject] = []
+        found = prompts_of(
+            chosen, tokenizer, system=system, max_length=room, too_long=left_out if on_bad_row == "skip" else None
+        )
+        too_long += left_out
+        if not left_out:
+            break
+        asked = [row for row in asked if row.id not in {reject.id for reject in left_out}]
     if not encoded.examples and not found:
         encoded.check_usable()
     with_checkers = [_checked(prompt, row) for prompt, row in zip(found, chosen, strict=True)]
-    return HeldOut(examples=encoded.examples, prompts=with_checkers, groups=_groups(scored), rejects=encoded.rejects)
+    known = {(reject.source, reject.line) for reject in encoded.rejects}
+    rejects = encoded.rejects + [reject for reject in too_long if (reject.source, reject.line) not in known]
+    return HeldOut(examples=encoded.examples, prompts=with_checkers, groups=_groups(scored), rejects=rejects)
 
 
 def _has_tokens_to_score(row: Row) -> bool:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -85,7 +86,8 @@ class CompareConfig:
         named = [str(Objective(text)) for text in (default if self.objectives is None else self.objectives)]
         object.__setattr__(self, "objectives", list(dict.fromkeys([BASELINE, *named])))
         for name in ("seeds", "temperatures"):
-            object.__setattr__(self, name, list(getattr(self, name)))
+            if isinstance(getattr(self, name), Sequence):
+                object.__setattr__(self, name, list(getattr(self, name)))
         check_seeds("seeds", self.seeds)
         check_temperatures(self.temperatures, greedy=False)
         for name in ("samples", "prompts", "max_new_tokens", "sampling_batch"):

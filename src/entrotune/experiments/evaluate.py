@@ -1,11 +1,12 @@
 """`entrotune evaluate`: quality and diversity of one model, with what is needed to believe it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress
 
+from entrotune.experiments.display import say
 from entrotune.seeds import check_seed
 from entrotune.temperatures import check_temperatures
 
@@ -95,4 +96,24 @@ def evaluate(
         lm_eval=lm_eval,
         lm_eval_options={"path": lm_eval_path, "limit": lm_eval_limit},
     )
-    return evaluation.plan() if dry_run else evaluation.run(folder, overwrite=overwrite, progress=progress)
+    if dry_run:
+        return evaluation.plan()
+    record = evaluation.run(folder, overwrite=overwrite, progress=progress)
+    for line in _to_know(record["data"], folder, prompts):
+        say(progress, line)
+    return record
+
+
+def _to_know(data: Mapping[str, Any], folder: Path | None, prompts: int) -> Iterator[str]:
+    """What must not go unseen about the rows, and where the evaluation is."""
+    from entrotune.evaluation.folder import rejects_file
+
+    if data["rows_rejected"]:
+        where = "give --out for a file that says which and why"
+        if folder is not None:
+            where = f"{rejects_file(folder)} says which and why"
+        yield f"{data['rows_rejected']:,} of {data['rows_read']:,} rows rejected ({data['rejected_for']}); {where}"
+    if prompts and not data["prompts"]:
+        yield "no row has a prompt, so nothing was sampled"
+    if folder is not None:
+        yield f"wrote {folder}; entrotune report {folder} makes a page of it"

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -80,7 +81,8 @@ class SweepConfig:
             raise UserError(f"method is {self.method!r}; expected {', '.join(get_args(Method))}")
         self._check_space()
         for name in ("seeds", "temperatures"):
-            object.__setattr__(self, name, list(getattr(self, name)))
+            if isinstance(getattr(self, name), Sequence):
+                object.__setattr__(self, name, list(getattr(self, name)))
         check_seeds("seeds", self.seeds)
         check_temperatures(self.temperatures, greedy=False)
         for name in ("samples", "prompts", "max_new_tokens", "sampling_batch", "jobs", "prune_after", "trials"):

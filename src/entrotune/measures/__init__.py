@@ -22,6 +22,7 @@ from entrotune.measures.uncertainty import (
     paired_difference,
     paired_ratio_difference,
     verdict,
+    with_zero,
 )
 from entrotune.measures.vendi import ngram_similarity, vendi
 from entrotune.measures.votes import majority_correct, majority_vote

@@ -111,7 +111,7 @@ def paired_difference(a: ArrayLike, b: ArrayLike, *, seed: int, resamples: int =
     if a.shape == b.shape:
         b = np.where(np.isclose(a, b, rtol=1e-12, atol=0.0), a, b)
     found = _estimate([a, b], lambda sums_CR, n: (sums_CR[0] - sums_CR[1]) / n, seed, resamples, level)
-    return _with_zero(found, differing=int((np.abs(a - b) > 0).sum()))
+    return with_zero(found, differing=int((np.abs(a - b) > 0).sum()))
 
 
 def paired_ratio_difference(
@@ -133,7 +133,7 @@ def paired_ratio_difference(
         columns, lambda sums_CR, n: sums_CR[0] / sums_CR[1] - sums_CR[2] / sums_CR[3], seed, resamples, level
     )
     away_CN = np.abs(np.stack(columns[:2]) - np.stack(columns[2:]))
-    return _with_zero(found, differing=int(((away_CN > 0).any(axis=0) & ~np.isnan(away_CN).any(axis=0)).sum()))
+    return with_zero(found, differing=int(((away_CN > 0).any(axis=0) & ~np.isnan(away_CN).any(axis=0)).sum()))
 
 
 def bootstrap_slope(x: ArrayLike, y: ArrayLike, *, seed: int, resamples: int = 2000, level: float = 0.95) -> Estimate:
@@ -161,7 +161,7 @@ def verdict(estimate: Estimate) -> Verdict:
     return "lower" if estimate.high < 0 else "no difference shown"
 
 
-def _with_zero(found: Estimate, *, differing: int) -> Estimate:
+def with_zero(found: Estimate, *, differing: int) -> Estimate:
     """The interval of a difference, widened to 0 where too few prompts differ to shut it out."""
     if found.low is None or found.high is None or not _chance_alone(differing, found.level):
         return found

@@ -19,7 +19,7 @@ from entrotune.reports.scores import score_table
 from entrotune.reports.standard_tasks import mauve_sentences, task_table
 from entrotune.reports.sweep_page import sweep_findings, sweep_table, write_sweep_report
 from entrotune.reports.sweep_wording import recommendation_sentence
-from entrotune.reports.terminal import comparison_findings, comparison_table, evaluation_table
+from entrotune.reports.terminal import comparison_findings, comparison_table, evaluation_table, unshown
 from entrotune.reports.wording import comparison_sentence
 
 __all__ = [

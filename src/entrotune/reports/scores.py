@@ -35,7 +35,8 @@ def score_table(record: Mapping[str, Any]) -> Table:
         table.add_row("tokens cut", f"{counts['tokens_cut']:,}", told)
     if counts["tokens_unknown"]:
         share = counts["tokens_unknown"] / counts["nll_tokens"]
-        told = f"{share:.1%}: perplexity and bits per byte are not those of the text"
+        known = f"{share:.1%} of {counts['nll_tokens']:,} with a likelihood"
+        told = f"{known}: perplexity and bits per byte are not those of the text"
         table.add_row("tokens unknown", f"{counts['tokens_unknown']:,}", told)
     for name, (label, unit) in _MEANS.items():
         if means.get(name) is not None:

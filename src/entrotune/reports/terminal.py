@@ -16,6 +16,8 @@ from entrotune.reports.views import Metric, Variant, best_cells, front_axes, rea
 from entrotune.reports.wording import findings, untrained_sentences
 
 _USUAL_COLUMNS = 5
+# Of a task's own measures, those that stand before perplexity and next-token accuracy.
+_OF_TASKS = ("slots", "correct", "majority", "f1", "rouge_l", "chrf", "bleu")
 _HEADING_WIDTH, _LABEL_WIDTH = 11, 16
 
 
@@ -35,6 +37,13 @@ def comparison_table(comparison: Mapping[str, Any], *, metrics: Sequence[str] | 
 def evaluation_table(evaluation: Mapping[str, Any], *, metrics: Sequence[str] | None = None) -> Table:
     """The evaluation of one model as a table, one row a temperature; arguments as of `comparison_table`."""
     return _table(evaluation, metrics, first_column="model")
+
+
+def unshown(record: Mapping[str, Any]) -> list[str]:
+    """Names of the measures that the table leaves out."""
+    measured = read_metrics(record, read_variants(record))
+    shown = _chosen(record, measured, None)
+    return [metric.name for metric in measured if metric not in shown]
 
 
 def comparison_findings(comparison: Mapping[str, Any]) -> Table:
@@ -89,6 +98,8 @@ def _chosen(record: Mapping[str, Any], measured: Sequence[Metric], names: Sequen
         return [known[name] for name in names]
     quality, diversity = front_axes(record, measured)
     entropy = [known["entropy"]] if "entropy" in known else []
+    tasks = [known[name] for name in _OF_TASKS if name in known and known[name] not in quality[:1]]
+    quality = [*quality[:1], *tasks, *(metric for metric in quality[1:] if metric not in tasks)]
     usual = [*quality[:2], *diversity[: _USUAL_COLUMNS - 3], *entropy, *quality[2:], *diversity[2:], *measured]
     chosen = list({metric.name: metric for metric in usual}.values())[:_USUAL_COLUMNS]
     return [metric for metric in measured if metric in chosen]

@@ -23,7 +23,7 @@ from scipy.interpolate import CubicSpline
 from entrotune.evaluation import Column
 from entrotune.experiments.sweep_config import better
 from entrotune.experiments.sweeping.measuring import Measured
-from entrotune.measures import Estimate, bootstrap_mean, verdict
+from entrotune.measures import Estimate, bootstrap_mean, verdict, with_zero
 
 ROUNDING = 1e-12
 # Places looked at between two temperatures.
@@ -210,7 +210,8 @@ def _expanded(
     # What is left by rounding alone could pass for a difference that all prompts share.
     value = 0.0 if abs(value) < ROUNDING * size else value
     added_N[np.abs(added_N) < ROUNDING * size_N] = 0.0
-    estimate = bootstrap_mean(value + len(ids) * added_N, seed=seed)
+    values_N = value + len(ids) * added_N
+    estimate = with_zero(bootstrap_mean(values_N, seed=seed), differing=min(*counts, int((values_N != 0).sum())))
     # An interval says no more than the measure with the fewest prompts.
     return dataclasses.replace(estimate, n=min(counts))
 
