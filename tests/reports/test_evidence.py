@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import re
 import shutil
 import xml.etree.ElementTree as ET
@@ -13,7 +14,15 @@ import pytest
 
 from entrotune import evidence
 from entrotune.errors import UserError
-from entrotune.reports import evidence_page, evidence_picture, read_record, trimmed, write_comparison_report
+from entrotune.reports import (
+    evidence_page,
+    evidence_picture,
+    forest_picture,
+    read_record,
+    trimmed,
+    write_comparison_report,
+)
+from entrotune.reports.evidence_summary import gains
 from reports.records import comparison, estimate
 
 ROOT = Path(__file__).parents[2]
@@ -148,7 +157,8 @@ def test_the_command_keeps_records_and_refuses_what_is_none(record: dict[str, An
     before = (kept / "two.json").read_text(encoding="utf-8")
     evidence([str(kept)], keep=str(kept), out=str(out))
     assert (kept / "two.json").read_text(encoding="utf-8") == before, "a kept record is not trimmed again"
-    assert sorted(path.name for path in kept.iterdir()) == ["one.json", "one.svg", "two.json", "two.svg"]
+    drawn = ["equal-diversity.svg"] if (kept / "equal-diversity.svg").exists() else []
+    assert sorted(path.name for path in kept.iterdir()) == [*drawn, "one.json", "one.svg", "two.json", "two.svg"]
     assert re.findall(r"\]\((.*)\)$", out.read_text(encoding="utf-8"), re.MULTILINE) == ["kept/one.svg", "kept/two.svg"]
     assert out.read_text(encoding="utf-8").count("\n## ") == 2
     (tmp_path / "empty").mkdir()
@@ -202,3 +212,71 @@ def test_courses_are_drawn_beside_fronts_and_nothing_without_numbers(record: dic
     assert len(courses) == 3, "all epochs but the start"
     assert courses[1][1] == pytest.approx((courses[0][1] + courses[2][1]) / 2, abs=0.01)
     assert evidence_picture(made | {"variants": []}) is None
+
+
+def _bent(share: float, about: float | None = None, **entry: Any) -> dict[str, Any]:
+    """A comparison whose `ce` has slots 1 − log(T)² and diversity log(T) + 0.5 over three temperatures."""
+    places = {0.8: math.log(0.8), 1.0: 0.0, 1.25: math.log(1.25)}
+    settings = [
+        {"temperature": t, "metrics": {"slots": estimate(1 - 4 * x * x, 0.01), "distinct_2": estimate(0.5 + x, 0.01)}}
+        for t, x in places.items()
+    ]
+    own = {"name": "gem", "label": "gem", "objective": "gem", "tuned": True, "settings": settings[:1]}
+    plain = {"name": "ce", "label": "ce", "objective": "ce", "tuned": True, "settings": settings}
+    side = {"variant": "ce", "temperature": None, "between": [1.0, 1.25], "share": share}
+    compared = {
+        "metric": "slots",
+        "a": {"variant": "gem", "temperature": 0.8},
+        "b": side | ({} if about is None else {"about": about}),
+        "matched_on": "distinct_2",
+        "difference": estimate(0.08, 0.02),
+        "seeds": estimate(0.08, 0.04, 3),
+        "verdict": "higher",
+    }
+    return {
+        "kind": "comparison",
+        "title": "Bent",
+        "variants": [plain, own],
+        "metrics": {"slots": {"label": "Slots", "kind": "quality", "better": "higher"}},
+        "front": {"quality": "slots", "diversity": "distinct_2"},
+        "seeds": [0, 1, 2],
+        "comparisons": [compared | entry],
+    }
+
+
+def test_what_the_front_bends_is_taken_off_a_gain() -> None:
+    (gain,) = gains(_bent(0.5))
+    x = math.log(1.25) / 2  # diversity is straight in log T, so half of the way is half of the diversity
+    assert gain.bend == pytest.approx((1 - 4 * x * x) - (1 + (1 - 16 * x * x)) / 2, abs=1e-3)
+    assert gain.corrected[0].value == pytest.approx(0.08 - gain.bend)
+    assert gain.verdict == "not shown"  # less 0.05, which the interval over seeds does not bear
+    for straight in (_bent(0.5, about=1.12), _bent(0.0)):
+        (gain,) = gains(straight)
+        assert gain.bend == pytest.approx(0, abs=1e-9)
+        assert gain.verdict == "better"
+    (worse,) = gains(_bent(0.0, difference=estimate(-0.2, 0.02), seeds=None))
+    assert worse.verdict == "worse"
+    assert gains(_bent(0.0, matched_on=None)) == []
+
+
+def test_the_page_begins_with_all_gains_and_their_picture(tmp_path: Path) -> None:
+    records = [_bent(0.0), _bent(0.5), _bent(0.0, difference=estimate(-0.2, 0.02), seeds=estimate(-0.2, 0.1, 3))]
+    page = evidence_page(records, [None] * 3, "all of it.svg")
+    rows = _table(page, "## At equal diversity")
+    assert [row[-1] for row in rows[2:]] == ["better", "not shown", "worse"]
+    assert rows[2][5:7] == ["+0.080 [0.060 to 0.100; over seeds 0.040 to 0.120]", "0"]
+    assert "(all%20of%20it.svg)" in page
+    svg = forest_picture(records)
+    assert svg is not None
+    marks = {
+        group.get("id"): [float(use.get("x", "")) for use in group.iter("{http://www.w3.org/2000/svg}use")]
+        for group in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}g")
+        if (group.get("id") or "").startswith("gain-")
+    }
+    drawn = [marks[f"gain-{place}"][0] for place in range(3)]
+    values = [gain.corrected[0].value for record in records for gain in gains(record)]
+    slope, at = np.polyfit(values, drawn, 1)
+    assert slope > 0
+    np.testing.assert_allclose(np.polyval([slope, at], values), drawn, atol=0.01)
+    assert forest_picture([_bent(0.0, matched_on=None)]) is None
+    assert "At equal diversity" not in evidence_page([_bent(0.0, matched_on=None)], [None])

@@ -7,7 +7,9 @@ from typing import Any
 
 from entrotune.errors import UserError
 from entrotune.files import atomic_write_text
-from entrotune.reports import evidence_page, evidence_picture, read_record, trimmed
+from entrotune.reports import evidence_page, evidence_picture, forest_picture, read_record, trimmed
+
+FOREST = "equal-diversity.svg"
 
 
 def evidence(sources: list[str], *, out: str = "evidence.md", keep: str | None = None) -> Path:
@@ -39,20 +41,20 @@ def evidence(sources: list[str], *, out: str = "evidence.md", keep: str | None =
             text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
             atomic_write_text(Path(keep) / f"{name}.json", text)
         small = {_name(path): _small(read_record(path, "comparison")) for path in _records(Path(keep))}
-    pictures = _write_pictures(small, Path(out), Path(keep) if keep is not None else Path(out).with_suffix(""))
-    atomic_write_text(out, evidence_page(list(small.values()), pictures))
-    return Path(out)
+    folder = Path(keep) if keep is not None else Path(out).with_suffix("")
+    records, page = list(small.values()), Path(out)
+    pictures = [_written(evidence_picture(record), folder / f"{name}.svg", page) for name, record in small.items()]
+    forest = _written(forest_picture(records), folder / FOREST, page)
+    atomic_write_text(out, evidence_page(records, pictures, forest))
+    return page
 
 
-def _write_pictures(records: dict[str, dict[str, Any]], page: Path, folder: Path) -> list[str | None]:
-    """The paths from the page of the pictures that were written; None for a record of which nothing can be drawn."""
-    written: list[str | None] = []
-    for name, record in records.items():
-        picture, path = evidence_picture(record), folder / f"{name}.svg"
-        if picture is not None:
-            atomic_write_text(path, picture)
-        written.append(None if picture is None else Path(os.path.relpath(path, page.parent)).as_posix())
-    return written
+def _written(picture: str | None, path: Path, page: Path) -> str | None:
+    """The path from the page of a picture that was written; None where nothing can be drawn."""
+    if picture is None:
+        return None
+    atomic_write_text(path, picture)
+    return Path(os.path.relpath(path, page.parent)).as_posix()
 
 
 def _records(source: Path) -> list[Path]:

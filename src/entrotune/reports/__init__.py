@@ -7,6 +7,7 @@ from entrotune.reports.curriculum_page import curriculum_sentences, curriculum_t
 from entrotune.reports.diffuse_groups import group_tables
 from entrotune.reports.diffuse_page import diffuse_sentences, diffuse_table, write_diffuse_report
 from entrotune.reports.evidence import evidence_page, trimmed
+from entrotune.reports.evidence_forest import forest_picture
 from entrotune.reports.evidence_pictures import evidence_picture
 from entrotune.reports.generation_page import generation_table, write_generation_report
 from entrotune.reports.generation_terminal import generation_view
@@ -35,6 +36,7 @@ __all__ = [
     "evaluation_table",
     "evidence_page",
     "evidence_picture",
+    "forest_picture",
     "generation_table",
     "generation_view",
     "group_tables",
@@ -52,6 +54,7 @@ __all__ = [
     "sweep_table",
     "task_table",
     "trimmed",
+    "unshown",
     "write_analysis_report",
     "write_comparison_report",
     "write_curriculum_report",

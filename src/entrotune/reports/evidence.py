@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from entrotune.reports.curves import curve_points, mean_by_epoch
 from entrotune.reports.epochs import epoch_table
+from entrotune.reports.evidence_summary import summary
 from entrotune.reports.markdown import code, fenced, inline, table
 from entrotune.reports.numbers import MISSING, Shown, format_count, format_number, format_seconds, read_number
 from entrotune.reports.retention import LABELS as RETENTION_LABELS
@@ -66,10 +67,19 @@ def _trimmed_variant(variant: Mapping[str, Any], kept: set[str]) -> dict[str, An
     return left | measured | {"course": _course(variant)}
 
 
-def evidence_page(records: Sequence[Mapping[str, Any]], pictures: Sequence[str | None]) -> str:
-    """The page of trimmed comparisons, in their order, with the relative path of each one's picture or None."""
+def evidence_page(
+    records: Sequence[Mapping[str, Any]], pictures: Sequence[str | None], forest: str | None = None
+) -> str:
+    """The page of trimmed comparisons, in their order.
+
+    Args:
+        records: the comparisons.
+        pictures: the relative path of each one's picture, or None.
+        forest: that of the picture of all gains at equal diversity, or None.
+    """
     sections = [_section(record, picture) for record, picture in zip(records, pictures, strict=True)]
-    return "\n\n".join([_OPENING, *("\n\n".join(section) for section in sections)]) + "\n"
+    opening = [part for part in (_OPENING, summary(records, quote(forest) if forest else None)) if part]
+    return "\n\n".join([*opening, *("\n\n".join(section) for section in sections)]) + "\n"
 
 
 def _section(record: Mapping[str, Any], picture: str | None) -> list[str]:

@@ -23,7 +23,7 @@ _MARKERS = {
     "pentagon": "p",
     "hexagon": "h",
 }
-_SETTINGS: Any = {
+SETTINGS: Any = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "entrotune",  # one record, one file
     "font.size": 10,
@@ -57,7 +57,7 @@ def evidence_picture(record: Mapping[str, Any]) -> str | None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=(5.4 * panels, 4.6), facecolor=LIGHT_PAPER, layout="constrained")
         axes = figure.subplots(1, panels, squeeze=False)[0]
         if has_front:
