@@ -224,6 +224,12 @@ def test_dry_run_counts_and_writes_nothing(model: Path, rows: Path, tmp_path: Pa
     assert plan["new_tokens_at_most"] == plan["responses"] * 4
 
 
+def test_a_dry_run_tells_in_which_variant_entropy_wins(model: Path, rows: Path, tmp_path: Path) -> None:
+    config = small(model, rows, tmp_path / "out", objectives=["ce - 2*entropy"])
+    with pytest.warns(UserWarning, match=r"^ce - 2\*entropy: entropy wins"):
+        compare(config, dry_run=True)
+
+
 def test_ce_is_measured_where_it_is_as_diverse(model: Path, rows: Path, tmp_path: Path) -> None:
     changes: dict[str, Any] = {"temperatures": [0.3, 1.0], "diversity": "vendi", "max_new_tokens": 16, "samples": 8}
     config = small(model, rows, tmp_path / "out", objectives=["gem(beta=0.5)"], match_diversity=False, **changes)

@@ -10,6 +10,7 @@ import yaml
 from docs.pages import ROOT
 from entrotune import CompareConfig, TrainConfig, compare
 from entrotune.errors import UserError
+from entrotune.experiments.new_model import new_model
 from evidence_files import write_evidence
 
 # Of each recipe: measures that must come out, and measures that paired differences must be told of.
@@ -25,7 +26,6 @@ EXPECTED = {
     "questions": ({"f1", "exact_match"}, {"f1", "exact_match"}),
     "retention": ({"slots"}, {"slots"}),
 }
-QUICK = ("descriptions", "arithmetic")
 
 
 @pytest.fixture
@@ -46,9 +46,7 @@ def tiny(name: str, model: Path, **changes: Any) -> CompareConfig:
 
 
 @pytest.mark.usefixtures("inside")
-@pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.heavy) for name in EXPECTED]
-)
+@pytest.mark.parametrize("name", EXPECTED)
 def test_recipe_measures_what_it_is_about(name: str, model: Path) -> None:
     config = tiny(name, model)
     record = compare(config, progress=False)
@@ -74,3 +72,44 @@ def test_a_quality_that_the_data_does_not_allow_is_refused(inside: Path, model: 
     with pytest.raises(UserError, match="quality is 'beauty'; expected one of nll, correct"):
         tiny("chat", model, quality="beauty")
     assert not (inside / "runs").exists()
+
+
+@pytest.mark.usefixtures("inside")
+def test_overfitting_with_every_kind_of_variant(model: Path) -> None:
+    """Weight decay, noise on embeddings, label smoothing and weights between the start and `ce`, over two epochs."""
+    recipe = yaml.safe_load((ROOT / "recipes" / "evidence-overfitting.yaml").read_text(encoding="utf-8"))
+    small = {"model": str(model), "epochs": 2, "limit": 24, "method": "full"}
+    train = TrainConfig(**recipe.pop("train") | small)
+    smaller = {"objectives": ["gem(beta=0.7, h=logsigmoid)"], "seeds": [0], "measure_at": [1, 2], "temperatures": [1.0]}
+    config = CompareConfig(
+        **recipe | smaller | {"train": train, "samples": 2, "prompts": 3, "max_new_tokens": 3, "judge": False}
+    )
+    record = compare(config, progress=False)
+    variants = {variant["name"]: variant for variant in record["variants"]}
+    assert {"base", "ce", *recipe["variants"]} <= variants.keys()
+    assert record["failed"] == []
+    for name, variant in variants.items():
+        trained = name != "base" and "interpolate" not in variant["differs"]
+        assert [one["epoch"] for one in variant["epochs"]] == ([1, 2] if trained else [])
+        assert ("stops" in variant) == trained
+        assert math.isfinite(variant["settings"][0]["metrics"]["nll"]["value"])
+    assert variants["NEFTune 5"]["settings"] != variants["ce"]["settings"]
+
+
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+def test_regularisers_on_a_model_made_from_the_data(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = yaml.safe_load((ROOT / "recipes" / f"regularisers-{kind}.yaml").read_text(encoding="utf-8"))
+    size = {} if kind == "lstm" else {"layers": 1, "heads": 2}
+    made = new_model(out=recipe["train"]["model"], kind=kind, vocabulary=300, hidden_size=16, **size)
+    assert made["vocabulary"] == 300
+    train = TrainConfig(**recipe.pop("train") | {"epochs": 1, "limit": 60})
+    kinds = ("ce", "mse", "mse + 1*entropy", "mse + 10*ce", "power(k=0.5)", "alpha_divergence(a=0.5)")
+    of_each_kind = [objective for objective in recipe["objectives"] if objective in kinds]
+    assert len(of_each_kind) >= 5
+    small = {"objectives": of_each_kind, "samples": 2, "prompts": 3, "max_new_tokens": 3, "temperatures": [1.0]}
+    record = compare(CompareConfig(**recipe | small | {"train": train}), progress=False)
+    assert len(record["variants"]) == 1 + len(of_each_kind)
+    for variant in record["variants"][1:]:
+        last = [row for row in variant["curve"] if row["split"] == "validation"][-1]
+        assert all(math.isfinite(last[name]) for name in ("loss", "nll", "entropy", "accuracy"))

@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,11 @@ def compare(
     # All input is read before anything is written, replaced or trained.
     described = describe_model(config.train.model)
     rows, held = held_out_rows(config, described)
-    check_targets(config, described)
+    winning = check_targets(config, described)
     retained = read_retained(config.retention, described.tokenizer, described.context) if config.retention else None
     if dry_run:
+        for told in winning:  # each run tells it itself
+            warnings.warn(told, UserWarning, stacklevel=2)
         return _plan(config, described, held) | ({"retention": retained.described} if retained else {})
     if config.resume:
         check_unchanged(config, rows)

@@ -53,13 +53,19 @@ def train_all(config: CompareConfig, measuring: Measuring) -> tuple[list[Finishe
     return runs, failed
 
 
-def check_targets(config: CompareConfig, described: ModelDescription) -> None:
-    """Refuse a target entropy that no prediction over the model's tokens has, before anything is trained."""
+def check_targets(config: CompareConfig, described: ModelDescription) -> list[str]:
+    """Variants in which entropy would win, in words.
+
+    Raises:
+        UserError: a target entropy that no prediction over the model's tokens has.
+    """
+    told = []
     for plan in config.trained:
         try:
-            check_vocabulary(config.run(plan, config.seeds[0]), described)
+            told += [f"{plan.name}: {one}" for one in check_vocabulary(config.run(plan, config.seeds[0]), described)]
         except UserError as error:
             raise UserError(f"{plan.name}: {error}") from None
+    return told
 
 
 def check_unchanged(config: CompareConfig, rows: TrainingRows) -> None:
