@@ -140,6 +140,7 @@ def test_a_missing_option_is_named() -> None:
         ("foo: 3", "the recipe has a field foo that does not exist"),
         ("cuont: 3", "the recipe has a field cuont that does not exist; did you mean count?"),
         ("inner: {data: d, epoch: 3}", "a field inner.epoch that does not exist; did you mean inner.epochs?"),
+        ("innre: {data: d}", "the recipe has a field innre.data that does not exist; did you mean inner?"),
         ("rate: abc", "rate in the recipe: expected a number or null, got abc"),
         ("inner: {data: d, epochs: three}", "inner.epochs in the recipe: expected a number, got three"),
         ("- a", "the recipe is not a YAML mapping"),

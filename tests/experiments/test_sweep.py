@@ -211,6 +211,7 @@ def test_trials_at_the_same_time_are_those_of_one_after_the_other(model: Path, r
         ({"search": {"alpha": [0.1, 0.1]}}, "has a value twice"),
         ({"search": {"beta": [0.1]}}, "beta is neither in the objective ce - alpha\\*entropy nor a field"),
         ({"search": {"seed": [1, 2]}}, "search.seed: this field cannot be varied; the sweep sets it"),
+        ({"search": {"lora_rank": [1, 2]}}, "search.lora_rank: method is full, which trains no adapter"),
         ({"search": {"limit": [1, 2]}}, "it changes what they are measured on"),
         ({"search": {"alpha": {"low": 0, "high": 1}}}, "is a range, of which a grid would have no end"),
         ({"search": {"alpha": {"low": 0, "high": 1, "log": True}}, "method": "random"}, "must begin above 0"),

@@ -243,6 +243,10 @@ def _check_names(name: str, arguments: Sequence[str], options: Sequence[str], ki
 
 def _nearest(key: str, options: Sequence[str], dashes: str = "") -> str:
     """`; did you mean --data?`, or nothing where no option is near."""
+    group, dot, _ = key.partition(".")
+    groups = {option.partition(".")[0] for option in options}
+    if dot and group not in groups and (near := difflib.get_close_matches(group, groups, n=1)):
+        return f"; did you mean {dashes}{near[0]}?"
     inner = {option.rpartition(".")[2]: option for option in reversed(options)}
     near = difflib.get_close_matches(key, [*options, *inner], n=1)
     return f"; did you mean {dashes}{inner.get(near[0], near[0])}?" if near else ""

@@ -141,6 +141,8 @@ def check_space(space: Sequence[Dimension], train: TrainConfig, objective: str) 
     for dimension in space:
         if reason := NOT_VARIED.get(dimension.name):
             raise UserError(f"search.{dimension.name}: this field cannot be varied; {reason}")
+        if dimension.name.startswith("lora_") and train.method == "full" and all(d.name != "method" for d in space):
+            raise UserError(f"search.{dimension.name}: method is full, which trains no adapter; set method to lora")
     for point in itertools.islice(grid(space), _CHECKED):
         try:
             recipe_at(point, train, objective)
