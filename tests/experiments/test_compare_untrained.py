@@ -90,7 +90,7 @@ def test_a_target_that_no_prediction_has_is_refused_before_anything_is_trained(
     held = {"held": {"objective": "ce - a*entropy", "coefficients": {"a": {"target_entropy": 20}}}}
     config = small(model, rows, tmp_path / "out", objectives=None, variants=held)
     for dry_run in (True, False):
-        with pytest.raises(UserError, match="held: coefficients.a: target_entropy is 20 nats, but predictions over"):
+        with pytest.raises(UserError, match=r"held: coefficients\.a: target_entropy is 20 nats, but predictions over"):
             compare(config, dry_run=dry_run, progress=False)
     assert not (tmp_path / "out").exists()
 
