@@ -40,6 +40,7 @@ def test_recipe_is_valid(recipe: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.embedded
+@pytest.mark.filterwarnings("ignore:mse - entropy. entropy wins:UserWarning")  # which the laboratory is to show
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
 def test_recipe_can_be_planned(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
