@@ -84,7 +84,8 @@ def hold_out(
         too_long += left_out
         if not left_out:
             break
-        asked = [row for row in asked if row.id not in {reject.id for reject in left_out}]
+        gone = {reject.id for reject in left_out}
+        asked = [row for row in asked if row.id not in gone]
     if not encoded.examples and not found:
         encoded.check_usable()
     with_checkers = [_checked(prompt, row) for prompt, row in zip(found, chosen, strict=True)]

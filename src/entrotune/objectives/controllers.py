@@ -14,8 +14,7 @@ SPAN = 25
 STUCK_SHARE = 0.7
 OFF_SHARE = 0.05
 NEARER_SHARE = 0.05
-
-
+# What a controller goes on from.
 _STATE = ("integral", "value", "steps", "at_bound", "errors", "before", "told")
 
 

@@ -20,7 +20,7 @@ def forest_picture(records: Sequence[Mapping[str, Any]]) -> str | None:
     The thick bar is the interval over prompts, the thin one that over seeds; a filled mark is one that is shown.
     Measures in nats are left out, as they have another unit.
     """
-    drawn = [(record, gain) for record in records for gain in gains(record) if gain.metric.better == "higher"]
+    drawn = [gain for record in records for gain in gains(record) if gain.metric.better == "higher"]
     if not drawn:
         return None
     import matplotlib as mpl
@@ -30,9 +30,9 @@ def forest_picture(records: Sequence[Mapping[str, Any]]) -> str | None:
         figure = Figure(figsize=(10.8, 1.3 + 0.42 * len(drawn)), facecolor=LIGHT_PAPER, layout="constrained")
         axes = figure.subplots()
         axes.axvline(0, color=LIGHT_BASE, linewidth=1)
-        for place, (_, gain) in enumerate(drawn):
+        for place, gain in enumerate(drawn):
             _draw(axes, place, gain)
-        axes.set_yticks(range(len(drawn)), [_label(gain) for _, gain in drawn], fontsize=8)
+        axes.set_yticks(range(len(drawn)), [_label(gain) for gain in drawn], fontsize=8)
         axes.set_ylim(len(drawn) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("points better than ce where that is as diverse; thick: 95% over prompts, thin: over seeds")

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from entrotune.reports.markdown import code, inline, table
-from entrotune.reports.numbers import MISSING, Shown, format_count, format_number, read_estimate, read_number
+from entrotune.reports.numbers import MISSING, Shown, format_count, format_number, read_estimate, read_number, signed
 from entrotune.reports.views import Metric, Variant, read_metrics, read_variants
 
 FEWEST_TEMPERATURES = 3
@@ -153,9 +153,6 @@ def _rows(record: Mapping[str, Any]) -> str:
 
 
 def _cell(gain: Gain) -> str:
-    def signed(shown: Shown) -> str:
-        return ("+" if shown.value > 0 else "") + shown.text
-
     seeds = f"; over seeds {gain.seeds.interval_text}" if gain.seeds is not None and gain.seeds.has_interval else ""
     interval = f" [{gain.difference.interval_text}{seeds}]" if gain.difference.has_interval else ""
-    return signed(gain.difference) + interval
+    return signed(gain.difference.value) + interval

@@ -66,6 +66,11 @@ def format_number(value: float) -> str:
     return text.replace("-", "−")
 
 
+def signed(value: float) -> str:
+    """A number with its sign, as differences are written."""
+    return ("+" if value > 0 else "") + format_number(value)
+
+
 def format_count(value: Any) -> str:
     """A whole number with thousands separated, or a dash where there is none."""
     number = read_number(value)

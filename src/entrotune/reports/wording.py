@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from entrotune.reports.numbers import format_count, format_number, read_estimate, read_number
+from entrotune.reports.numbers import format_count, read_estimate, read_number, signed
 from entrotune.reports.views import Variant, temperature_text
 
 NO_DIFFERENCE = "no difference shown"
@@ -192,7 +192,7 @@ def _in_brackets(entry: Mapping[str, Any]) -> str:
         return ""
     seeds = over_seeds(entry)
     interval = f" [{shown.interval_text}{f'; {seeds}' if seeds else ''}]" if shown.has_interval else ""
-    return f" {_signed(shown.value)}{interval}"
+    return f" {signed(shown.value)}{interval}"
 
 
 def _difference(entry: Mapping[str, Any]) -> str:
@@ -201,17 +201,13 @@ def _difference(entry: Mapping[str, Any]) -> str:
         return ""
     seeds = over_seeds(entry)
     interval = f", 95% interval {shown.interval_text}{f', {seeds}' if seeds else ''}" if shown.has_interval else ""
-    return f" (difference {_signed(shown.value)}{interval})"
+    return f" (difference {signed(shown.value)}{interval})"
 
 
 def over_seeds(entry: Mapping[str, Any]) -> str:
     """`over seeds 0.001 to 0.041`; empty where there is one seed."""
     seeds = read_estimate(entry.get("seeds"))
     return f"over seeds {seeds.interval_text}" if seeds is not None and seeds.has_interval else ""
-
-
-def _signed(value: float) -> str:
-    return ("+" if value > 0 else "") + format_number(value)
 
 
 def _counted(count: int, noun: str) -> str:

@@ -4,9 +4,9 @@ Between temperatures that were measured, quality and diversity of `ce` are taken
 counts: the straight line between two of them, which is what sampling each prompt at one of the two by chance has on
 average, and the cubic spline over the logarithm of the temperature. The line alone is unfair to `ce`, whose curves
 bend: NLL at a temperature between two lies below it by 0.05 to 0.2 nats where they are 0.3 apart, from the spline by
-0.01 (benchmarks/bent_fronts.py). Of all places where `ce` is as diverse or more, its best is
-compared with. The interval is the bootstrap over prompts of the difference's linear expansion in all
-means that it is made of (the delta method), so it knows that the diversities themselves are estimates.
+0.01 (benchmarks/bent_fronts.py). Of all places where `ce` is as diverse or more, its best is compared with. The
+interval is the bootstrap over prompts of the difference's linear expansion in all means that it is made of (the delta
+method), so it knows that the diversities themselves are estimates.
 """
 
 import dataclasses
