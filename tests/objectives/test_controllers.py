@@ -69,6 +69,13 @@ def test_what_is_out_of_reach_is_told_through_noise(target: float, mean: float, 
     assert told >= 9
 
 
+@pytest.mark.parametrize("entropy", [0.96, 1.04])
+def test_within_five_percent_a_bound_is_no_matter(entropy: float) -> None:
+    given = {"target_entropy": 1.0, "max": 0.1, "start": 0.1 if entropy < 1 else 0.0}
+    named = NamedCoefficients(Objective("ce - alpha*entropy"), {"alpha": given})
+    assert [line for step in range(1, 200) for line in named.observe(entropy, step)] == []
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_target_that_is_held_is_not_called_out_of_reach(seed: int) -> None:
     chance = random.Random(seed)
