@@ -66,8 +66,8 @@ def hold_out(
         system: a system message for conversations without one; see `encode_rows`.
 
     Raises:
-        UserError: neither an example nor a prompt is left, a checker cannot be read, or with `on_bad_row` "stop" a
-            chosen prompt is too long for the context; with "skip" such rows are rejects, and others are chosen.
+        UserError: neither an example nor a prompt is left, a checker cannot be read, or a prompt is too long for the
+            context; with `on_bad_row` "skip" only where all are, else such rows are rejects and others are chosen.
     """
     length = context or _DEFAULT_LENGTH
     scored = [row for row in rows if _has_tokens_to_score(row)]
@@ -86,6 +86,8 @@ def hold_out(
             break
         gone = {reject.id for reject in left_out}
         asked = [row for row in asked if row.id not in gone]
+    if too_long and not found:
+        raise UserError(f"{too_long[0].where}: {too_long[0].reason}; shorten it or leave the row out")
     if not encoded.examples and not found:
         encoded.check_usable()
     with_checkers = [_checked(prompt, row) for prompt, row in zip(found, chosen, strict=True)]

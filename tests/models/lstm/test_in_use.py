@@ -104,7 +104,8 @@ def test_words_that_it_does_not_know_are_counted_and_told(tmp_path: Path, folder
     assert {id: row["tokens_unknown"] for id, row in rows.items()} == {known: 0, half: 2}
     assert record["counts"]["tokens_unknown"] == 2
     cells = [cell for column in score_table(record).columns for cell in column.cells]
-    assert any(f"{2 / record['counts']['nll_tokens']:.1%}: perplexity" in str(cell) for cell in cells)
+    count = record["counts"]["nll_tokens"]
+    assert any(f"{2 / count:.1%} of {count} with a likelihood: perplexity" in str(cell) for cell in cells)
     with_all = perplexity(str(tmp_path / "rows.jsonl"), model=str(folder), limit=1)
     with_some = perplexity(str(tmp_path / "rows.jsonl"), model=str(folder))
     assert [one["models"][0]["counts"]["tokens_unknown"] for one in (with_all, with_some)] == [0, 2]
