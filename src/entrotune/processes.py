@@ -11,3 +11,12 @@ def count() -> int:
 def rank() -> int:
     """The number of this one; the first, 0, is the one that writes and shows."""
     return int(os.environ.get("RANK", "0"))
+
+
+def leave() -> None:
+    """End this one's part in their group; left to the exit of the interpreter, threads of the group can abort it."""
+    if count() > 1:
+        import torch
+
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()

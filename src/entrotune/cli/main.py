@@ -37,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     _quiet()
     try:
-        return run(name, rest)
+        code = run(name, rest)
+        processes.leave()
+        return code
     except UserError as error:
         where = f" [process {processes.rank()}]" if processes.rank() else ""
         print(f"entrotune {name}{where}: {error}", file=sys.stderr)

@@ -34,7 +34,9 @@ def run(given: dict[str, Any]) -> int:
         if int(os.environ["RANK"]) == rank:
             STOPS[stop](step)
     code = main(given["arguments"])
-    if torch.distributed.is_initialized():
+    if code == 0:
+        assert not torch.distributed.is_initialized(), "a command that is done leaves its group"
+    elif torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
     return code
 

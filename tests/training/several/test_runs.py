@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from commands import command_here
+from entrotune.cli.main import main
 from entrotune.errors import UserError
 from entrotune.training import TrainConfig, run_training
 from several_processes import launch, launcher, run_line
@@ -92,6 +93,18 @@ def test_torchrun(place: Path, alone: Path) -> None:
     record.write_text(record.read_text().replace('"finished"', '"interrupted"', 1))
     with pytest.raises(UserError, match=r"begun on 2 processes \(sharding: none\), and this is 1 processes"):
         run_training(TrainConfig(**given, resume=True))
+
+
+def test_a_command_that_is_done_leaves_the_group(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the exit of the interpreter the group's threads could abort the process, and the run would count as failed."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{place}/store", rank=0, world_size=1)
+    try:
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        assert main([*train_line(options(place, "planned")), "--dry-run"]) == 0
+        assert not torch.distributed.is_initialized()
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 def test_other_commands_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
