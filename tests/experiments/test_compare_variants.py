@@ -70,12 +70,35 @@ def test_a_merged_variant_is_the_model_that_merge_makes(
     assert (half["runs"], half["curve"], half["objective"]) == ([], [], "ce")
     assert "stops" not in half
     merge(_variant(record, "ce")["runs"][0], interpolate=0.5, out=str(tmp_path / "half"), progress=False)
-    made, tokenizer = load_model(tmp_path / "half", device="cpu")
-    scores = evaluate_nll(made, tokenizer, read_rows(config.train, tokenizer).validation)
-    nll = sum(score.nll[0] for score in scores) / sum(score.tokens for score in scores)
-    assert half["settings"][0]["metrics"]["nll"]["value"] == pytest.approx(nll, abs=1e-5)
+    assert half["settings"][0]["metrics"]["nll"]["value"] == pytest.approx(_nll(config, tmp_path / "half"), abs=1e-5)
     pairs = {(entry["a"]["variant"], entry["b"]["variant"]) for entry in record["comparisons"]}
     assert ("half of ce", "ce") in pairs
+
+
+def _nll(config: CompareConfig, model: Path, **options: Any) -> float:
+    loaded, tokenizer = load_model(model, device="cpu", **options)
+    scores = evaluate_nll(loaded, tokenizer, read_rows(config.train, tokenizer).validation)
+    return sum(score.nll[0] for score in scores) / sum(score.tokens for score in scores)
+
+
+def test_models_are_measured_in_the_precision_asked_for(model: Path, rows: Path, tmp_path: Path) -> None:
+    """Trained, and merged, in float32; rounded afterwards."""
+    merged = {"half of ce": {"interpolate": 0.5, "from": "ce"}}
+    more: dict[str, Any] = {"objectives": None, "variants": merged, "temperatures": [1.0], "measure_at": [1]}
+    config = small(model, rows, tmp_path / "out", dtype="bfloat16", **more)
+    config = config.replace(train=config.train.replace(learning_rate=1e-2))
+    record = compare(config, progress=False)
+    run = Path(_variant(record, "ce")["runs"][0])
+    merge(str(run), interpolate=0.5, out=str(tmp_path / "half"), progress=False)
+    for name, made in (("base", model), ("ce", run), ("half of ce", tmp_path / "half")):
+        found = _variant(record, name)["settings"][0]["metrics"]["nll"]["value"]
+        assert found == pytest.approx(_nll(config, made, dtype="bfloat16"), abs=5e-7), name
+        assert abs(found - _nll(config, made)) > 3e-6, name
+    assert record["recipe"]["dtype"] == "bfloat16"
+    with pytest.raises(UserError, match=r"another recipe \(see dtype\)"):
+        compare(config.replace(dtype="float32", resume=True), progress=False)
+    with pytest.raises(UserError, match="dtype is 'int8'; expected one of float32, bfloat16, float16"):
+        config.replace(dtype="int8")
 
 
 def test_samples_after_epochs_are_those_of_the_checkpoints(varied: tuple[CompareConfig, dict[str, Any]]) -> None:

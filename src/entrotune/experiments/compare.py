@@ -65,7 +65,7 @@ def compare(
     if config.resume:
         check_unchanged(config, rows)
     with opened_alone(folder, config.recipe(), overwrite=config.overwrite), showing(progress) as display:
-        base, tokenizer = load_model(config.train.model)
+        base, tokenizer = load_model(config.train.model, dtype=config.dtype)
         measuring = Measuring(config, held, base, tokenizer, display, retained)
         for line in rows_to_know(rows.counts, "rejects.jsonl in the folder of each run"):
             say(display, line)

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from entrotune.errors import UserError
 from entrotune.experiments.compare_variants import BASELINE, Plan, read_plans, slug
 from entrotune.experiments.folders import tidy
+from entrotune.experiments.precision import Precision, check_precision
 from entrotune.experiments.retention_config import Retention
 from entrotune.responses import check_responses
 from entrotune.seeds import check_seed, check_seeds
@@ -44,6 +45,7 @@ class CompareConfig:
         prompts: held-out prompts to sample from.
         max_new_tokens: of a response.
         sampling_batch: responses drawn at once.
+        dtype: of the weights when measuring: float32, bfloat16 or float16; train.precision is that of training.
         sampling_seed: fixes samples, choice of prompts and bootstrap.
         diversity: the measure that fronts are drawn against and by which "about as diverse" is meant.
         match_diversity: measure ce also at the temperatures where it is as diverse as the other variants, which takes
@@ -68,6 +70,7 @@ class CompareConfig:
     prompts: int = 32
     max_new_tokens: int = 48
     sampling_batch: int = 64
+    dtype: Precision = "float32"
     sampling_seed: int = 0
     diversity: Diversity = "distinct_2"
     match_diversity: bool = True
@@ -97,6 +100,7 @@ class CompareConfig:
             if getattr(self, name) not in allowed:
                 raise UserError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
         object.__setattr__(self, "retention", Retention.of(self.retention))
+        check_precision(self.dtype)
         check_responses("samples", self.samples, self.prompts)
         check_seed("sampling_seed", self.sampling_seed)
         if self.resume and self.overwrite:

@@ -25,7 +25,7 @@ class Measuring:
     Attributes:
         config: of the comparison.
         held: rows to score and prompts to sample from.
-        base: the untouched model, also the judge; merged variants begin from it.
+        base: the untouched model, also the judge.
         tokenizer: of the model.
         display: where progress is shown.
         retained: rows outside of the task.
@@ -63,11 +63,15 @@ class Measuring:
         folder = Path(self.config.out) / UNTOUCHED
         return Variant(UNTOUCHED, None, [], [self.model(self.base, folder, self.fingerprint)])
 
+    def load(self, name: str | Path, **more: Any) -> Any:
+        """A model, in the precision that is measured in."""
+        return load_model(name, dtype=self.config.dtype, **more)[0]
+
     def trained(self, plan: Plan, runs: list[FinishedRun]) -> Variant:
         """A trained variant: the model of each of its runs."""
         found = []
         for run in runs:
-            model, _ = load_model(run.folder.path)
+            model = self.load(run.folder.path)
             found.append(self.model(model, run.folder.path, resolve_model(run.folder.path).fingerprint))
         return Variant(plan.name, plan, runs, found)
 
@@ -75,7 +79,7 @@ class Measuring:
         """A trained variant, measured at more temperatures."""
         found = []
         for run, measured in zip(variant.runs, variant.by_seed, strict=True):
-            model, _ = load_model(run.folder.path)
+            model = self.load(run.folder.path)
             fingerprint = resolve_model(run.folder.path).fingerprint
             more = self._settings(model, run.folder.path, fingerprint, temperatures)
             found.append(replace(measured, settings=sorted([*measured.settings, *more], key=_temperature)))
@@ -84,11 +88,16 @@ class Measuring:
     def merged(self, plan: Plan, runs: list[FinishedRun]) -> Variant:
         """A merged variant: the start and the model of each of its source's runs."""
         assert plan.interpolate is not None
+        # Weights are merged before they are rounded to the precision that is measured in.
+        start = self.base if self.config.dtype == "float32" else load_model(self.config.train.model)[0]
         found = []
         for run in runs:
             adapted, _ = load_model(run.folder.path)
             model = without_adapter(adapted)
-            interpolate_into(model, self.base, plan.interpolate)
+            interpolate_into(model, start, plan.interpolate)
+            if model.dtype != self.base.dtype:  # loaded so, as `to` would round the angles of positions too
+                whole, model = model, without_adapter(self.load(run.folder.path))
+                model.load_state_dict(whole.state_dict())
             tuned = resolve_model(run.folder.path).fingerprint
             made_of = f"{plan.interpolate!r} of {tuned} and {self.fingerprint}"
             folder = Path(self.config.folder(plan, run.seed))
@@ -104,7 +113,7 @@ class Measuring:
         def samples_of(checkpoint: Path, path: Path) -> SettingRecord:
             lora = (checkpoint / "adapter_config.json").exists()
             found = (self.config.train.model, checkpoint) if lora else (checkpoint, None)
-            model, _ = load_model(found[0], adapter=found[1])
+            model = self.load(found[0], adapter=found[1])
             temperature = self.config.reference_temperature
             return measure(
                 model,

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from entrotune.errors import UserError
 from entrotune.experiments.folders import tidy
+from entrotune.experiments.precision import Precision, check_precision
 from entrotune.experiments.sweeping.space import Dimension, check_space, grid, read_space, recipe_at
 from entrotune.responses import check_responses
 from entrotune.seeds import check_seed, check_seeds
@@ -45,6 +46,7 @@ class SweepConfig:
         prompts: held-out prompts to sample from.
         max_new_tokens: of a response.
         sampling_batch: responses drawn at once.
+        dtype: of the weights when measuring: float32, bfloat16 or float16; train.precision is that of training.
         sampling_seed: fixes samples, choice of prompts, bootstrap and the search.
         jobs: trials trained at the same time, each in a process of its own with a share of the cores or a GPU.
         prune: stop a run whose validation NLL is in the worst quarter of the settings finished before it.
@@ -68,6 +70,7 @@ class SweepConfig:
     prompts: int = 32
     max_new_tokens: int = 48
     sampling_batch: int = 64
+    dtype: Precision = "float32"
     sampling_seed: int = 0
     jobs: int = 1
     prune: bool = False
@@ -91,6 +94,7 @@ class SweepConfig:
                 raise UserError(f"{name} must be at least 1, not {value}")
         _check_metric("quality", self.quality)
         _check_metric("diversity", self.diversity)
+        check_precision(self.dtype)
         check_responses("samples", self.samples, self.prompts)
         check_seed("sampling_seed", self.sampling_seed)
         if self.resume and self.overwrite:

@@ -108,7 +108,7 @@ def _facts(record: Mapping[str, Any]) -> str:
         ("Model", f"{code(model.get('name'))}, {format_count(parameters)} parameters" if parameters else None),
         ("Data", f"{code(data['source'])}, {_counts(data)}" if data.get("source") else None),
         ("Training", _training(run)),
-        ("Sampling", f"{recipe.get('samples')} answers to each of {prompts:.0f} prompts" if prompts else None),
+        ("Sampling", _sampling(recipe, prompts)),
         ("Seeds", ", ".join(str(seed) for seed in record.get("seeds") or [])),
         ("Made", ", ".join([str(record.get("created")), inline(record.get("device") or ""), format_seconds(seconds)])),
         ("Versions", _versions(record)),
@@ -132,7 +132,18 @@ def _training(run: Mapping[str, Any]) -> str:
         f"batches of {run.get('batch_size')}",
         f"learning rate {rate:g} ({run.get('schedule')})" if rate else None,
     ]
-    return ", ".join(str(part) for part in parts if part) if run else ""
+    return ", ".join(str(part) for part in [*parts, _halved(run.get("precision"))] if part) if run else ""
+
+
+def _sampling(recipe: Mapping[str, Any], prompts: float | None) -> str | None:
+    if not prompts:
+        return None
+    told = [f"{recipe.get('samples')} answers to each of {prompts:.0f} prompts", _halved(recipe.get("dtype"))]
+    return ", ".join(part for part in told if part)
+
+
+def _halved(precision: Any) -> str | None:
+    return f"in {precision}" if precision in ("bfloat16", "float16") else None
 
 
 def _versions(record: Mapping[str, Any]) -> str:

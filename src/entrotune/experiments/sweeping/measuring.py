@@ -93,7 +93,7 @@ class Bench:
         if (folder / MEASURES).exists() and self._kept(folder)["made_by"] == made_by:
             return self.read(folder)
         config = self.config
-        loaded, tokenizer = load_model(model)
+        loaded, tokenizer = load_model(model, dtype=config.dtype)
         found = measure(
             loaded,
             tokenizer,
@@ -130,7 +130,7 @@ class Bench:
 
     def _base(self) -> Any:
         if self._judge is None:
-            self._judge, _ = load_model(self.config.train.model)
+            self._judge, _ = load_model(self.config.train.model, dtype=self.config.dtype)
         return self._judge
 
 
