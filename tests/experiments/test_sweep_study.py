@@ -81,10 +81,23 @@ def test_a_kill_between_a_point_and_its_trial_or_between_two_values(tmp_path: Pa
     assert point["epochs"] in (1, 2, 3)
 
 
-def test_a_setting_without_a_value_counts_as_failed_for_the_search(tmp_path: Path) -> None:
+def test_a_setting_without_a_value_counts_as_bad_for_the_search(tmp_path: Path) -> None:
     study = SweepStudy(tmp_path / "sweep.db", config("grid", LISTS))
     study.tell(study.ask(), "complete", None)
-    assert study.trials[0].state == TrialState.FAIL
+    assert study.trials[0].state == TrialState.PRUNED
+
+
+def test_the_search_keeps_away_from_settings_that_fail(tmp_path: Path) -> None:
+    """Half of the range fails; of the rest no setting is better than another in both measures."""
+    search = {"alpha": {"low": 0.0, "high": 1.0}}
+    study = SweepStudy(tmp_path / "sweep.db", config("optuna", search, trials=40))
+    failed = []
+    while study.left:
+        number = study.ask()
+        alpha = study.point(number)["alpha"]
+        failed.append(alpha > 0.5)
+        study.tell(number, "failed" if failed[-1] else "complete", None if failed[-1] else [alpha, alpha])
+    assert sum(failed[10:]) <= 8  # 4; told as failed 25
 
 
 def test_more_trials_go_on_with_the_same_study(tmp_path: Path) -> None:

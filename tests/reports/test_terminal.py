@@ -34,6 +34,20 @@ def test_table_fits_eighty_columns_without_cutting_numbers() -> None:
         assert part in printed
 
 
+@pytest.mark.parametrize(("width", "columns"), [(200, 5), (80, 4), (50, 2), (20, 2)])
+def test_columns_that_do_not_fit_are_left_out_before_a_number_is_cut(width: int, columns: int) -> None:
+    record = records.comparison()
+    for variant in record["variants"]:
+        for setting in variant["settings"]:
+            setting["metrics"]["nll"] = records.estimate(123_456.0, 78_901.0)
+    table = comparison_table(record, width=width)
+    assert len(table.columns) == 2 + columns
+    assert ("…" in _printed(table, width)) == (width == 20)
+    left = unshown(record, table)
+    assert len(left) == len(unshown(record, comparison_table(record))) + 5 - columns
+    assert not {"base_nll", "distinct_2"} & set(left)  # the front is kept
+
+
 def test_chosen_metrics_in_the_order_asked_for() -> None:
     table = comparison_table(records.comparison(), metrics=["vendi", "nll"])
     assert [str(column.header) for column in table.columns] == ["variant", "T", "Vendi score\n↑", "Validation\nNLL ↓"]
@@ -76,7 +90,7 @@ def test_measures_of_the_task_come_before_perplexity() -> None:
             setting["metrics"]["correct"] = records.estimate(0.4, 0.1)
     made["metrics"]["correct"] = {"label": "Correct samples", "better": "higher", "kind": "quality"}
     assert "Correct" in _printed(comparison_table(made), width=80)
-    left = unshown(made)
+    left = unshown(made, comparison_table(made))
     assert "correct" not in left
     assert left
     shown = [name for name in made["variants"][0]["settings"][0]["metrics"] if name not in left]

@@ -35,7 +35,7 @@ def show_comparison(record: Mapping[str, Any]) -> int:
     from entrotune.reports import comparison_findings, comparison_table, retention_table
 
     console = _console()
-    console.print(comparison_table(record))
+    console.print(comparison_table(record, width=console.width))
     console.print(comparison_findings(record))
     kept = retention_table(record)
     if kept is not None:
@@ -63,8 +63,9 @@ def show_evaluation(record: Mapping[str, Any]) -> int:
     from entrotune.reports import evaluation_table, mauve_sentences, task_table, unshown
 
     console = _console()
-    console.print(evaluation_table(record))
-    if others := unshown(record):
+    table = evaluation_table(record, width=console.width)
+    console.print(table)
+    if others := unshown(record, table):
         console.print(f"Also measured (in evaluation.json, with --out): {', '.join(others)}", markup=False)
     for sentence in mauve_sentences(record):
         console.print(sentence, markup=False, highlight=False)

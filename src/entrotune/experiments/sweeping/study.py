@@ -15,7 +15,6 @@ from entrotune.experiments.sweep_config import SweepConfig, better
 from entrotune.experiments.sweeping.space import Dimension, grid
 
 NAME = "entrotune-sweep"
-STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 # A third of the settings are drawn at random before TPE follows them, but no more than Optuna's default.
 STARTUP_SHARE, STARTUP_MOST = 3, 10
 BUSY_SECONDS = 60
@@ -100,10 +99,12 @@ class SweepStudy:
     def tell(self, number: int, state: str, values: Sequence[float] | None) -> None:
         """Say what came of a trial; nothing where it was said before.
 
-        A setting without a value on the prompts that the search looks at counts as failed for the search.
+        What failed, or has no value on the prompts that the search looks at, is told as pruned: TPE takes a pruned
+        trial for a bad one and forgets a failed one, so that it would try the same again.
         """
-        told = TrialState.FAIL if values is None and state == "complete" else STATES[state]
-        self.study.tell(number, values if told == TrialState.COMPLETE else None, told, skip_if_finished=True)
+        found = values if state == "complete" else None
+        told = TrialState.PRUNED if found is None else TrialState.COMPLETE
+        self.study.tell(number, found, told, skip_if_finished=True)
 
     def _suggest(self, trial: optuna.trial.Trial) -> dict[str, Any]:
         with warnings.catch_warnings():
