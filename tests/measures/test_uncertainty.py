@@ -44,6 +44,22 @@ def test_intervals_of_a_ratio_and_of_paired_differences_cover() -> None:
     assert (np.mean(covered, axis=0) < 0.99).all()
 
 
+def test_an_interval_that_few_of_many_values_carry_is_as_wide_as_for_these() -> None:
+    """8 of 300 prompts were sampled from: 90% cover it where all 300 count."""
+    generator = np.random.default_rng(13)
+    covered = []
+    for trial in range(600):
+        own = generator.normal(size=8)
+        values = np.full(300, own.mean())
+        values[:8] += 300 * (own - own.mean()) / 8
+        for carried_by in (8, None):
+            found = bootstrap_mean(values, seed=trial, resamples=1000, carried_by=carried_by)
+            covered.append(found.low <= 0 <= found.high)  # type: ignore[operator]
+    few, all_of_them = np.mean(np.array(covered).reshape(-1, 2), axis=0)
+    assert 0.93 <= few <= 0.985
+    assert all_of_them < few
+
+
 def test_level_is_the_one_asked_for() -> None:
     values = np.random.default_rng(0).normal(size=50)
     narrow, wide = (bootstrap_mean(values, seed=1, level=level) for level in (0.5, 0.99))

@@ -70,7 +70,9 @@ class Estimate:
         return Estimate(value, low, high, self.n, self.level, self.skipped)
 
 
-def bootstrap_mean(values: ArrayLike, *, seed: int, resamples: int = 2000, level: float = 0.95) -> Estimate:
+def bootstrap_mean(
+    values: ArrayLike, *, seed: int, resamples: int = 2000, level: float = 0.95, carried_by: int | None = None
+) -> Estimate:
     """Mean over prompts with its interval.
 
     Args:
@@ -79,11 +81,13 @@ def bootstrap_mean(values: ArrayLike, *, seed: int, resamples: int = 2000, level
         seed: of the resampling; equal arguments give equal intervals.
         resamples: R.
         level: confidence level, between 0 and 1.
+        carried_by: of how many of the values the error is, where many others add next to nothing to it; the interval
+            is widened as for so many.
 
     Raises:
         ValueError: for infinite values or arguments out of range.
     """
-    return _estimate([values], _first_mean, seed, resamples, level)
+    return _estimate([values], _first_mean, seed, resamples, level, carried_by)
 
 
 def bootstrap_ratio(
@@ -191,7 +195,14 @@ def _slope(sums_CR: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     return np.where(flat_R, 0.0, (xy_R - x_R * y_R / n) / np.where(flat_R, 1.0, spread_R))
 
 
-def _estimate(columns: list[Any], statistic: _Statistic, seed: int, resamples: int, level: float) -> Estimate:
+def _estimate(
+    columns: list[Any],
+    statistic: _Statistic,
+    seed: int,
+    resamples: int,
+    level: float,
+    carried_by: int | None = None,
+) -> Estimate:
     """The statistic of the columns' sums, its interval from resampled rows; rows with a NaN are left out."""
     if not 0 < level < 1 or resamples < 1:
         raise ValueError(f"level must be between 0 and 1 and resamples at least 1, got {level} and {resamples}")
@@ -209,7 +220,7 @@ def _estimate(columns: list[Any], statistic: _Statistic, seed: int, resamples: i
     value = float(statistic(defined_CN.sum(axis=1, keepdims=True), n)[0])
     if n == 1:
         return Estimate(value, None, None, 1, level, skipped)
-    tail = _expanded_tail(n, level)
+    tail = _expanded_tail(n if carried_by is None else max(2, min(n, carried_by)), level)
     low, high = np.quantile(statistic(_resampled_sums(defined_CN, seed, resamples), n), [tail, 1 - tail])
     return Estimate(value, float(low), float(high), n, level, skipped)
 

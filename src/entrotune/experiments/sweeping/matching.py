@@ -211,9 +211,10 @@ def _expanded(
     value = 0.0 if abs(value) < ROUNDING * size else value
     added_N[np.abs(added_N) < ROUNDING * size_N] = 0.0
     values_N = value + len(ids) * added_N
-    estimate = with_zero(bootstrap_mean(values_N, seed=seed), differing=min(*counts, int((values_N != 0).sum())))
     # An interval says no more than the measure with the fewest prompts.
-    return dataclasses.replace(estimate, n=min(counts))
+    fewest = min(counts)
+    found = bootstrap_mean(values_N, seed=seed, carried_by=fewest)
+    return dataclasses.replace(with_zero(found, differing=min(fewest, int((values_N != 0).sum()))), n=fewest)
 
 
 def _influence(column: Column) -> tuple[float, Any, int]:
