@@ -200,6 +200,37 @@ def test_broken_json_names_the_line(tmp_path: Path, content: str, message: str) 
         load_rows(path)
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_json_list_in_a_json_lines_file_is_read(tmp_path: Path, indent: int | None) -> None:
+    path = tmp_path / "rows.jsonl"
+    items = [{"prompt": f"q{i}", "completion": "a"} for i in range(3)]
+    path.write_text("\ufeff" + json.dumps(items, indent=indent), encoding="utf-8")
+    found = load_rows(path)
+    assert [row.prompt for row in found.rows] == ["q0", "q1", "q2"]
+    assert not found.rejects
+    # A first line that is broken, or a list among rows, is a row that cannot be used.
+    path.write_text('[{"prompt": "q"\n' + json.dumps(items[0]) + "\n" + json.dumps(items[1]))
+    found = load_rows(path)
+    assert len(found.rows) == 2
+    assert [(one.line, one.reason.split(":")[0]) for one in found.rejects] == [(1, "invalid JSON")]
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.csv", "rows.tsv", "rows.txt"])
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_utf16_is_named(tmp_path: Path, name: str, order: str) -> None:
+    path = tmp_path / name
+    path.write_bytes("\ufeffprompt,completion\na,b\n".encode(f"utf-16-{order}"))
+    with pytest.raises(UserError, match=rf"{name} is in UTF-16; save it as UTF-8 \(iconv"):
+        load_rows(path)
+
+
+def test_rows_read_as_plain_text_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "rows.txt"
+    path.write_text(json.dumps({"prompt": "q", "completion": "a"}) + "\n", encoding="utf-8")
+    with pytest.warns(UserWarning, match=r"look like JSON objects and are read as plain text; name it .jsonl"):
+        assert load_rows(path).format == "text"
+
+
 def test_csv_cells_may_hold_lines_and_lists(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text('prompt,answers,references\n"a\nb","[""x"", ""y""]",[z\nq,only,\n', encoding="utf-8-sig")

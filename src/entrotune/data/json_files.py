@@ -10,11 +10,19 @@ from entrotune.data.records import JSON_DECODER, Record, bad_byte, json_problem
 from entrotune.errors import UserError
 
 _SPACE = re.compile(r"[ \t\r\n]*")
+_LIST_OF_OBJECTS = re.compile(rb"\s*\[\s*\{")
+_PEEKED = 256
 _BOM = b"\xef\xbb\xbf"
 
 
 def read_json_lines(path: Path) -> Iterator[Record]:
-    """Yield a record a line, one line in memory at a time; blank lines are no records."""
+    """Yield a record a line, one line in memory at a time; blank lines are no records.
+
+    A file that is one list of objects is read as `read_json` does.
+    """
+    if _is_one_list(path):
+        yield from read_json(path)
+        return
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
             line = raw.removeprefix(_BOM) if number == 1 else raw
@@ -55,6 +63,18 @@ def read_json(path: Path) -> Iterator[Record]:
         raise UserError(f"{path}:{error.lineno}: {json_problem(error)}; mend the file") from None
     except RecursionError as error:
         raise UserError(f"{path}: {json_problem(error)}; expected a list of objects") from None
+
+
+def _is_one_list(path: Path) -> bool:
+    """Tell whether the file is a list that begins with an object; read whole only where it seems so."""
+    with path.open("rb") as file:
+        if not _LIST_OF_OBJECTS.match(file.read(_PEEKED).removeprefix(_BOM)):
+            return False
+    try:
+        JSON_DECODER.decode(path.read_bytes().removeprefix(_BOM).decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _is_json_lines(text: str) -> bool:

@@ -81,6 +81,14 @@ def is_unicode(value: Any) -> bool:
     return True
 
 
+def is_object(raw: bytes) -> bool:
+    """Tell whether bytes are a JSON object."""
+    try:
+        return isinstance(JSON_DECODER.decode(raw.decode("utf-8")), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def bad_byte(raw: bytes) -> str | None:
     """Name the first byte that is not UTF-8, or return `None`."""
     try:

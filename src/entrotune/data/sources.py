@@ -1,5 +1,6 @@
 """Where records come from: files, folders of files, the embedded chats, the hub."""
 
+import codecs
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -83,6 +84,8 @@ def _read_file(path: Path, text_unit: str, header: bool) -> Iterator[Record]:
     if reader is None:
         raise UserError(f"{path} has no ending that is known; expected {_expected()}")
     try:
+        if reader is not read_parquet:
+            _check_encoding(path)
         if reader is read_text:
             yield from reader(path, unit=text_unit)
         elif reader in (read_csv, read_tsv):
@@ -91,6 +94,13 @@ def _read_file(path: Path, text_unit: str, header: bool) -> Iterator[Record]:
             yield from reader(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _check_encoding(path: Path) -> None:
+    with path.open("rb") as file:
+        begins = file.read(2)
+    if begins in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        raise UserError(f"{path} is in UTF-16; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)")
 
 
 def _expected() -> str:

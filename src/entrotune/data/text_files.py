@@ -1,9 +1,10 @@
 """Plain text files: a line, a paragraph or a whole file is a row."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from entrotune.data.records import Record, bad_byte
+from entrotune.data.records import Record, bad_byte, is_object
 from entrotune.errors import UserError
 
 TEXT_UNITS = ("line", "paragraph", "file")
@@ -25,6 +26,13 @@ def read_text(path: Path, *, unit: str = "line") -> Iterator[Record]:
         yield from _records(path, [(1, path.read_bytes().removeprefix(_BOM))])
         return
     with path.open("rb") as file:
+        if is_object(file.readline().removeprefix(_BOM)):
+            warnings.warn(
+                f"{path}: its lines look like JSON objects and are read as plain text; name it .jsonl if they are rows",
+                UserWarning,
+                stacklevel=2,
+            )
+        file.seek(0)
         lines = ((number, raw.removeprefix(_BOM) if number == 1 else raw) for number, raw in enumerate(file, start=1))
         yield from _records(path, lines if unit == "line" else _paragraphs(lines))
 
