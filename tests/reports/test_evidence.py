@@ -96,6 +96,15 @@ def test_a_page_has_every_number_with_its_interval(record: dict[str, Any]) -> No
         assert fact in page
 
 
+def test_half_precision_is_told(record: dict[str, Any]) -> None:
+    assert "bfloat16" not in evidence_page([trimmed(record)], [None])
+    record["recipe"] |= {"dtype": "bfloat16"}
+    record["recipe"]["train"] = {"precision": "bfloat16"}
+    lines = evidence_page([trimmed(record)], [None]).splitlines()
+    told = [line for line in lines if line.startswith(("- Training: ", "- Sampling: "))]
+    assert [line.endswith(", in bfloat16") for line in told] == [True, True]
+
+
 def test_over_epochs_are_means_over_seeds(record: dict[str, Any]) -> None:
     made = trimmed(record)
     made["variants"][1]["course"] = [

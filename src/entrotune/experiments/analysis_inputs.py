@@ -40,7 +40,11 @@ def kept_column(scores: Scores, name: str) -> dict[str, Any]:
     found = next((column for column in (KEPT + name, name) if column in columns), None)
     if found is None:
         kept = [column.removeprefix(KEPT) for column in columns if column.startswith(KEPT)]
-        told = f"they kept {', '.join(kept)}" if kept else f"they kept none; score again with --keep {name}"
+        told = (
+            f"they kept {', '.join(kept)}"
+            if kept
+            else f"they kept none; score again with --keep {name.removeprefix(KEPT)}"
+        )
         raise UserError(f"the scores in {scores.path} have no column {name!r}; {told}")
     values = scores.table.column(found).to_pylist()
     return dict(zip(scores.table.column("id").to_pylist(), values, strict=True))
