@@ -133,3 +133,10 @@ def test_undefined_diversity_has_no_match() -> None:
     nowhere = setting(1.0, float("nan"), 0.5, noise=7)
     assert as_diverse(CE, [nowhere], "distinct_2", near=1.0) is None
     assert as_diverse([nowhere], CE[:1], "distinct_2", near=1.0) is None
+
+
+def test_rows_without_prompts_have_no_match() -> None:
+    """Nothing is sampled from them, so there is no diversity."""
+    nll = Column(("a", "b"), np.array([1.0, 2.0]))
+    scored = [SettingRecord(temperature=t, columns={"nll": nll}, samples=()) for t in (0.7, 1.0)]
+    assert as_diverse(scored, scored, "distinct_2", near=1.0) is None

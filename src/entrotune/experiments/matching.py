@@ -163,6 +163,7 @@ def _place(baseline: Sequence[SettingRecord], wanted: SettingRecord, diversity: 
 
 
 def _mean(setting: SettingRecord, metric: str) -> float | None:
-    """The mean over prompts; None where the measure is defined for none, as pairs of words in samples of one word."""
-    value = setting.columns[metric].mean()
+    """The mean over prompts; None without samples, and where none has the measure, as pairs of words in one word."""
+    column = setting.columns.get(metric)
+    value = math.nan if column is None else column.mean()
     return None if math.isnan(value) else value
