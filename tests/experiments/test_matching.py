@@ -138,5 +138,5 @@ def test_undefined_diversity_has_no_match() -> None:
 def test_rows_without_prompts_have_no_match() -> None:
     """Nothing is sampled from them, so there is no diversity."""
     nll = Column(("a", "b"), np.array([1.0, 2.0]))
-    scored = [SettingRecord(temperature=t, columns={"nll": nll}, samples=()) for t in (0.7, 1.0)]
+    scored = [SettingRecord(temperature=t, columns={"nll": nll}, samples=(), samples_per_prompt=1) for t in (0.7, 1.0)]
     assert as_diverse(scored, scored, "distinct_2", near=1.0) is None
