@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from entrotune.data.records import JSON_DECODER, Record, bad_byte, json_problem
+from entrotune.data.records import JSON_DECODER, Record, bad_byte, is_json, json_problem
 from entrotune.errors import UserError
 
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -70,23 +70,13 @@ def _is_one_list(path: Path) -> bool:
     with path.open("rb") as file:
         if not _LIST_OF_OBJECTS.match(file.read(_PEEKED).removeprefix(_BOM)):
             return False
-    try:
-        JSON_DECODER.decode(path.read_bytes().removeprefix(_BOM).decode("utf-8", "surrogateescape"))
-    except (ValueError, RecursionError):
-        return False
-    return True
+    return is_json(path.read_bytes().removeprefix(_BOM).decode("utf-8", "surrogateescape"), list)
 
 
 def _is_json_lines(text: str) -> bool:
     """Tell whether the first line is a whole object and more follows."""
     first, _, rest = text.strip().partition("\n")
-    if not rest.strip():
-        return False
-    try:
-        JSON_DECODER.decode(first.strip())
-    except (ValueError, RecursionError):
-        return False
-    return True
+    return bool(rest.strip()) and is_json(first, dict)
 
 
 def _list_start(text: str, start: int) -> int | None:

@@ -81,10 +81,10 @@ def is_unicode(value: Any) -> bool:
     return True
 
 
-def is_object(raw: bytes) -> bool:
-    """Tell whether bytes are a JSON object."""
+def is_json(text: str, kind: type) -> bool:
+    """Tell whether a text is one JSON value of a kind, such as `dict` for an object."""
     try:
-        return isinstance(JSON_DECODER.decode(raw.decode("utf-8")), dict)
+        return isinstance(JSON_DECODER.decode(text.strip()), kind)
     except (ValueError, RecursionError):
         return False
 

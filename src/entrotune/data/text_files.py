@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from entrotune.data.records import Record, bad_byte, is_object
+from entrotune.data.records import Record, bad_byte, is_json
 from entrotune.errors import UserError
 
 TEXT_UNITS = ("line", "paragraph", "file")
@@ -26,7 +26,7 @@ def read_text(path: Path, *, unit: str = "line") -> Iterator[Record]:
         yield from _records(path, [(1, path.read_bytes().removeprefix(_BOM))])
         return
     with path.open("rb") as file:
-        if is_object(file.readline().removeprefix(_BOM)):
+        if is_json(file.readline().removeprefix(_BOM).decode("utf-8", "surrogateescape"), dict):
             warnings.warn(
                 f"{path}: its lines look like JSON objects and are read as plain text; name it .jsonl if they are rows",
                 UserWarning,
