@@ -5,8 +5,17 @@ from typing import Any
 
 import pytest
 
-from entrotune import CompareConfig, TrainConfig, compare
+from entrotune import CompareConfig, TrainConfig, compare, load_model
+from entrotune.evaluation import evaluate_nll
+from entrotune.training import read_rows
 from tiny_files import write_model, write_rows
+
+
+def validation_nll(train: TrainConfig, model: Path, **options: Any) -> float:
+    """NLL a token of a model, loaded with these options, on the rows that a recipe holds out."""
+    loaded, tokenizer = load_model(model, device="cpu", **options)
+    scores = evaluate_nll(loaded, tokenizer, read_rows(train, tokenizer).validation)
+    return sum(score.nll[0] for score in scores) / sum(score.tokens for score in scores)
 
 
 @pytest.fixture(scope="session")

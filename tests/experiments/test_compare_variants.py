@@ -7,12 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from entrotune import CompareConfig, TrainConfig, compare, load_model, merge
+from entrotune import CompareConfig, TrainConfig, compare, merge
 from entrotune.errors import UserError
-from entrotune.evaluation import evaluate_nll
 from entrotune.experiments.compare_variants import slug
-from entrotune.training import read_rows
-from experiments.conftest import small
+from experiments.conftest import small, validation_nll
 
 VARIANTS: dict[str, Any] = {
     "decay": {"weight_decay": 0.3, "epochs": 3},
@@ -70,15 +68,11 @@ def test_a_merged_variant_is_the_model_that_merge_makes(
     assert (half["runs"], half["curve"], half["objective"]) == ([], [], "ce")
     assert "stops" not in half
     merge(_variant(record, "ce")["runs"][0], interpolate=0.5, out=str(tmp_path / "half"), progress=False)
-    assert half["settings"][0]["metrics"]["nll"]["value"] == pytest.approx(_nll(config, tmp_path / "half"), abs=1e-5)
+    assert half["settings"][0]["metrics"]["nll"]["value"] == pytest.approx(
+        validation_nll(config.train, tmp_path / "half"), abs=1e-5
+    )
     pairs = {(entry["a"]["variant"], entry["b"]["variant"]) for entry in record["comparisons"]}
     assert ("half of ce", "ce") in pairs
-
-
-def _nll(config: CompareConfig, model: Path, **options: Any) -> float:
-    loaded, tokenizer = load_model(model, device="cpu", **options)
-    scores = evaluate_nll(loaded, tokenizer, read_rows(config.train, tokenizer).validation)
-    return sum(score.nll[0] for score in scores) / sum(score.tokens for score in scores)
 
 
 def test_models_are_measured_in_the_precision_asked_for(model: Path, rows: Path, tmp_path: Path) -> None:
@@ -92,8 +86,8 @@ def test_models_are_measured_in_the_precision_asked_for(model: Path, rows: Path,
     merge(str(run), interpolate=0.5, out=str(tmp_path / "half"), progress=False)
     for name, made in (("base", model), ("ce", run), ("half of ce", tmp_path / "half")):
         found = _variant(record, name)["settings"][0]["metrics"]["nll"]["value"]
-        assert found == pytest.approx(_nll(config, made, dtype="bfloat16"), abs=5e-7), name
-        assert abs(found - _nll(config, made)) > 3e-6, name
+        assert found == pytest.approx(validation_nll(config.train, made, dtype="bfloat16"), abs=5e-7), name
+        assert abs(found - validation_nll(config.train, made)) > 3e-6, name
     assert record["recipe"]["dtype"] == "bfloat16"
     with pytest.raises(UserError, match=r"another recipe \(see dtype\)"):
         compare(config.replace(dtype="float32", resume=True), progress=False)

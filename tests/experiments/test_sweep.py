@@ -16,12 +16,11 @@ from rich.progress import Progress
 import forked
 from commands import command_here
 from docs.pages import ROOT
-from entrotune import load_model, sweep
+from entrotune import sweep
 from entrotune.errors import UserError
-from entrotune.evaluation import evaluate_nll
 from entrotune.experiments.sweeping.measuring import Bench
 from entrotune.measures import hypervolume, pareto
-from entrotune.training import read_rows
+from experiments.conftest import validation_nll
 from experiments.sweeps import killed, small
 
 Swept = tuple[Path, dict[str, Any]]
@@ -63,11 +62,7 @@ def test_every_trial_is_counted_and_explained(swept: Swept) -> None:
 def test_models_are_measured_in_the_precision_asked_for(model: Path, rows: Path, tmp_path: Path) -> None:
     config = small(model, rows, tmp_path / "sweep", dtype="bfloat16", temperatures=[1.0])
     (found,) = Bench(config).measure(str(model), tmp_path, None)
-    expected = []
-    for dtype in ("bfloat16", "float32"):
-        loaded, tokenizer = load_model(model, dtype=dtype, device="cpu")
-        scores = evaluate_nll(loaded, tokenizer, read_rows(config.train, tokenizer).validation)
-        expected.append(sum(score.nll[0] for score in scores) / sum(score.tokens for score in scores))
+    expected = [validation_nll(config.train, model, dtype=dtype) for dtype in ("bfloat16", "float32")]
     assert found.mean("nll") == pytest.approx(expected[0], abs=5e-7)
     assert abs(expected[0] - expected[1]) > 3e-6
     with pytest.raises(UserError, match="dtype is 'half'; expected one of float32, bfloat16, float16"):
