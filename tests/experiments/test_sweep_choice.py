@@ -80,6 +80,22 @@ def test_the_interval_is_that_of_the_whole_comparison_resampled() -> None:
     assert (found.estimate.low, found.estimate.high) == pytest.approx((low, high), abs=0.03)
 
 
+def test_an_interval_that_few_sampled_prompts_decide_is_as_wide_as_for_these() -> None:
+    """NLL of 200 rows without noise, diversity of 8 of them: 0 is within the interval as often as it says."""
+    rng = np.random.default_rng(5)
+    covered = []
+    for _ in range(300):
+        diversities = np.full((3, 200), np.nan)
+        diversities[:, :8] = np.array([[0.5], [0.4], [0.6]]) + rng.normal(0, 0.02, (3, 8))
+        setting, cold, hot = (
+            measured(np.full(200, nll), diversity, temperature)
+            for nll, diversity, temperature in zip((2.5, 2.0, 3.0), diversities, (1.0, 0.7, 1.3), strict=True)
+        )
+        found = compared(setting, [cold, hot]).estimate
+        covered.append(found.low <= 0 <= found.high)
+    assert 0.92 <= np.mean(covered) <= 0.985
+
+
 def _of_logits(logits: np.ndarray, targets: np.ndarray, divisor: float, temperature: float) -> Measured:
     """[prompts, tokens, vocabulary] at a temperature: NLL, and the entropy as diversity."""
     scaled = logits / divisor
