@@ -74,27 +74,48 @@ def test_prompts_without_diversity_move_nothing() -> None:
     assert slots.mean() == pytest.approx((1 - found.share) * 0.7 + found.share * 0.3)
 
 
-def test_the_interval_includes_that_the_share_is_estimated() -> None:
+@pytest.mark.parametrize("metric", ["slots", "base_nll"])
+def test_the_interval_includes_that_the_share_is_estimated(metric: str) -> None:
     """Coverage over simulated evaluations: with the share taken as known it would be far below 95%."""
     covered = 0
     for trial in range(100):
         rng = np.random.default_rng(trial)
 
         def drawn(
-            temperature: float, diversity: float, quality: float, rng: np.random.Generator = rng
+            temperature: float, diversity: float, quality: float, tokens: float, rng: np.random.Generator = rng
         ) -> SettingRecord:
+            counts = tokens * rng.uniform(0.5, 1.5, PROMPTS)
             columns = {
                 "distinct_2": Column(IDS, diversity + 0.3 * rng.standard_normal(PROMPTS)),
                 "slots": Column(IDS, quality + 0.05 * rng.standard_normal(PROMPTS)),
+                "base_nll": Column(IDS, counts * (quality + 0.05 * rng.standard_normal(PROMPTS)), counts),
             }
             return SettingRecord(temperature=temperature, samples_per_prompt=8, columns=columns, samples=())
 
-        own, baseline = drawn(1.0, 0.6, 0.5), [drawn(1.0, 0.3, 0.8), drawn(1.5, 0.9, 0.2)]
+        # Half of the answers hot, and these twice as long: two tokens in three are of quality 0.2.
+        own = drawn(1.0, 0.6, 0.5 if metric == "slots" else 0.4, 15.0)
+        baseline = [drawn(1.0, 0.3, 0.8, 10.0), drawn(1.5, 0.9, 0.2, 20.0)]
         found = as_diverse(baseline, [own], "distinct_2", near=1.0)
         assert found is not None
-        gap = own.columns["slots"].minus(found.setting("slots").columns["slots"], seed=trial)
+        gap = own.columns[metric].minus(found.setting(metric).columns[metric], seed=trial)
+        assert gap.value == pytest.approx(own.columns[metric].mean() - found.of_seed(metric, *baseline, own), abs=1e-9)
         covered += gap.low <= 0 <= gap.high
     assert covered >= 88
+
+
+def test_prompts_without_a_sampled_token_are_left_out() -> None:
+    own = setting(1.0, 0.5, 0.65, noise=4, slope=-1)
+    weights = np.where(np.arange(PROMPTS) < 20, 0.0, 10.0)
+    low, high = (
+        replace(one, columns={**one.columns, "base_nll": Column(IDS, weights * nll, weights)})
+        for one, nll in ((CE[1], 2.0), (CE[2], 4.0))
+    )
+    found = as_diverse([low, high], [own], "distinct_2", near=1.0)
+    assert found is not None
+    column = found.setting("base_nll").columns["base_nll"]
+    assert column.estimate(seed=0).value == pytest.approx(2.5)
+    assert not column.values[:20].any()
+    assert column.values[20:].std() > 0
 
 
 @pytest.mark.parametrize(

@@ -82,42 +82,51 @@ class Matched:
         """The measure that `ce` has there with one seed, given that seed's records.
 
         The share is that of all seeds; how far the seed is from equal diversity moves it along the line, so that the
-        mean over seeds is that of `setting`.
+        mean over seeds is that of `setting` (of a mean over tokens to first order).
         """
         low, high = lower.columns[metric], upper.columns[metric]
         if len(self.temperatures) == 1:
             return low.mean()
-        value = (1 - self.share) * low.mean() + self.share * high.mean()
-        if low.weights is not None:
-            return value
         first, second, own = (one.columns[self.diversity].mean() for one in (lower, upper, wanted))
-        return value + self._slope(metric) * (own - (1 - self.share) * first - self.share * second)
+        away = own - (1 - self.share) * first - self.share * second
+        return self._mixed(low, high).mean() + self._slope(metric) * away
+
+    def _mixed(self, lower: Column, upper: Column) -> Column:
+        """(1 − share) · lower + share · upper: what is expected where that share of the answers is drawn at `upper`."""
+        values = (1 - self.share) * lower.values + self.share * upper.values
+        if lower.weights is None or upper.weights is None:
+            return Column(lower.ids, values)
+        return Column(lower.ids, values, (1 - self.share) * lower.weights + self.share * upper.weights)
 
     def _slope(self, metric: str) -> float:
-        """Of the line between the two settings."""
-        rise, run = (
-            self.upper.columns[name].mean() - self.lower.columns[name].mean() for name in (metric, self.diversity)
-        )
-        return rise / run
+        """How a measure changes with the diversity on the line between the two settings, at the share."""
+        lower, upper = self.lower.columns[metric], self.upper.columns[metric]
+        rise = upper.mean() - lower.mean()
+        if lower.weights is not None and upper.weights is not None:  # a ratio of sums: its derivative by the share
+            mixed = self._mixed(lower, upper)
+            assert mixed.weights is not None
+            sums = np.nansum(upper.values - lower.values) - mixed.mean() * np.nansum(upper.weights - lower.weights)
+            rise = float(sums / np.nansum(mixed.weights))
+        return rise / (self.upper.columns[self.diversity].mean() - self.lower.columns[self.diversity].mean())
 
     def _between(self, metric: str) -> Column:
-        """(1 − share) · lower + share · upper: what is expected where that share of the answers is drawn at `upper`.
+        """The two settings mixed, with the error that the share has.
 
         The share itself is estimated, from diversities over the same prompts. To first order its error is that of the
         line between the two settings, so each prompt gets the value on it at its own diversity: the mean stays as it
-        is, and the interval is that of the whole procedure (delta method). Sums over tokens are only interpolated.
+        is, and the interval is that of the whole procedure (delta method; of a mean over tokens the prompt's sum is
+        moved by as much as moves the ratio). Rows that are no prompts are only mixed.
         """
-        lower, upper = self.lower.columns[metric], self.upper.columns[metric]
-        values = (1 - self.share) * lower.values + self.share * upper.values
-        if lower.weights is not None and upper.weights is not None:
-            weights = (1 - self.share) * lower.weights + self.share * upper.weights
-            return Column(lower.ids, values, weights)
+        mixed = self._mixed(self.lower.columns[metric], self.upper.columns[metric])
         low, high, own = (one.columns[self.diversity] for one in (self.lower, self.upper, self.wanted))
-        if low.ids != lower.ids:
-            return Column(lower.ids, values)
+        if low.ids != mixed.ids:
+            return mixed
         away = own.values - (1 - self.share) * low.values - self.share * high.values
+        weights = np.ones(len(away)) if mixed.weights is None else mixed.weights
+        away[~(weights > 0)] = np.nan  # nothing to move
         away -= np.nanmean(away)  # already 0 where diversity is defined for all prompts
-        return Column(lower.ids, values + self._slope(metric) * np.nan_to_num(away))
+        moved = self._slope(metric) * float(np.nanmean(weights)) * np.nan_to_num(away)
+        return replace(mixed, values=mixed.values + moved)
 
 
 def as_diverse(
