@@ -15,6 +15,7 @@ import yaml
 from entrotune import compare
 from entrotune.errors import UserError
 from entrotune.files import alone
+from entrotune.training import RunFolder
 from experiments.conftest import small
 
 Compared = tuple[Path, dict[str, Any]]
@@ -55,6 +56,10 @@ def test_killed_and_resumed_gives_the_same_numbers(model: Path, rows: Path, tmp_
 
     resumed = compare(config.replace(resume=True), progress=False)
     assert weights.stat().st_mtime_ns == written  # not trained again
+    trained = sum(RunFolder(path.parent).spent() for path in out.glob("*/seed-*/run.json"))
+    assert resumed["seconds"]["train"] == pytest.approx(trained, abs=0.05)
+    assert trained >= first["seconds"]
+    assert resumed["seconds"]["total"] == pytest.approx(trained + resumed["seconds"]["evaluate"], abs=0.11)
     whole = compare(config.replace(out=str(tmp_path / "whole")), progress=False)
     assert _numbers(resumed) == _numbers(whole)
 
@@ -68,6 +73,8 @@ def test_a_finished_comparison_is_refused_or_gone_on_with(model: Path, rows: Pat
         compare(config.replace(samples=5, resume=True), progress=False)
     again = compare(config.replace(resume=True), progress=False)
     assert _numbers(again) == _numbers(record)
+    assert again["seconds"]["train"] == record["seconds"]["train"]  # not trained again, and not for nothing
+    assert again["seconds"]["evaluate"] > record["seconds"]["evaluate"]
 
 
 def test_a_comparison_that_was_moved_goes_on(model: Path, rows: Path, compared: Compared, tmp_path: Path) -> None:

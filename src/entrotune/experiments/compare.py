@@ -1,8 +1,10 @@
 """`entrotune compare`: several ways to tune from one start, measured side by side."""
 
+import json
 import math
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from entrotune.experiments.train import write_documents
 from entrotune.files import atomic_write_json
 from entrotune.models import ModelDescription, describe_model, load_model
 from entrotune.reports import write_comparison_report
-from entrotune.training import plan_training
+from entrotune.training import RunFolder, plan_training
 
 MATCHING_ROUNDS = 2
 STEPS_DEPEND_ON = frozenset({"epochs", "max_steps", "batch_size", "accumulation", "packing", "curriculum"})
@@ -69,17 +71,13 @@ def compare(
         measuring = Measuring(config, held, base, tokenizer, display, retained)
         for line in rows_to_know(rows.counts, "rejects.jsonl in the folder of each run"):
             say(display, line)
+        earlier = _spent(config)
         runs, failed = train_all(config, measuring)
-        trained = time.monotonic() - began
         variants = _measure_all(config, runs, measuring)
         if config.match_diversity:
             variants = _as_diverse_as_each(config, variants, measuring)
         record = comparison_record(config, runs, variants, held, retained, failed)
-        record["seconds"] = {
-            "train": round(trained, 1),
-            "evaluate": round(time.monotonic() - began - trained, 1),
-            "total": round(time.monotonic() - began, 1),
-        }
+        record["seconds"] = _seconds(config, earlier, time.monotonic() - began)
         for variant in variants:
             for run in variant.runs:
                 evaluation = evaluation_of(record, variant.name)
@@ -97,6 +95,28 @@ def _check_folder(folder: Path, config: CompareConfig) -> None:
     if before is not None and config.resume:
         # To measure more of what is there already is no other comparison.
         check_same_recipe(folder, "comparison", before, config.recipe(), free=("out", "match_diversity"))
+
+
+def _spent(config: CompareConfig) -> dict[str, float]:
+    """Seconds of earlier starts; of measuring those of starts that came to their end."""
+    record = Path(config.out) / "comparison.json"
+    ended = (
+        json.loads(record.read_text(encoding="utf-8")).get("seconds", {}).get("evaluate", 0.0)
+        if record.exists()
+        else 0.0
+    )
+    return {"train": _trained(config), "evaluate": ended}
+
+
+def _trained(config: CompareConfig) -> float:
+    return sum(RunFolder(config.folder(plan, seed)).spent() for plan in config.trained for seed in config.seeds)
+
+
+def _seconds(config: CompareConfig, earlier: Mapping[str, float], this_start: float) -> dict[str, float]:
+    train = _trained(config)
+    measuring = max(0.0, this_start - max(0.0, train - earlier["train"]))  # all that was not training
+    evaluate = earlier["evaluate"] + measuring
+    return {"train": round(train, 1), "evaluate": round(evaluate, 1), "total": round(train + evaluate, 1)}
 
 
 def _measure_all(config: CompareConfig, runs: list[FinishedRun], measuring: Measuring) -> list[Variant]:

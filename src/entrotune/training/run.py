@@ -82,7 +82,7 @@ def run_training(
     watching = [*([] if progress is None else [ProgressBar(progress, label)]), *callbacks]
     with folder.alone():
         checkpoint = _open(folder, config, rows, processes)
-        spent, began = _spent(before, folder), time.monotonic()
+        spent, began = folder.spent(), time.monotonic()
         _write_start(config, folder, source, rows, model, processes)
         try:
             with _trackers_in(folder):
@@ -295,9 +295,3 @@ def _check_processes(record: dict[str, Any], folder: RunFolder, processes: Parti
             f"the run in {folder.path} was begun on {told}, and this is {found}, which is another global batch or "
             "another kind of checkpoint; start it as it was begun, or use another folder"
         )
-
-
-def _spent(record: dict[str, Any], folder: RunFolder) -> float:
-    """Seconds of the run before it was resumed. A killed run recorded none, but its metrics did."""
-    rows = folder.read_metrics() if record else []
-    return max(record.get("seconds") or 0.0, rows[-1]["seconds"] if rows else 0.0)

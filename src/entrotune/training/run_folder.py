@@ -210,6 +210,11 @@ class RunFolder:
         """The complete lines of `metrics.jsonl`."""
         return list(_complete_lines(self.metrics))
 
+    def spent(self) -> float:
+        """Seconds of training so far. A killed run recorded none, but its metrics did."""
+        rows = self.read_metrics()
+        return max(self.read_record().get("seconds") or 0.0, rows[-1]["seconds"] if rows else 0.0)
+
     def cut_metrics(self, step: int) -> None:
         """Drop the rows after `step`: they will be measured again."""
         if not self.writes:
