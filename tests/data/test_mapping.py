@@ -88,8 +88,18 @@ def test_a_text_without_a_number_is_no_checker(tmp_path: Path) -> None:
 
 def test_references_may_be_answers_with_a_text(tmp_path: Path) -> None:
     write_evidence(tmp_path)
-    found = load_rows(tmp_path / "chats.jsonl", columns={"answers": "answers", "references": "answers"})
+    found = load_rows(tmp_path / "chats.jsonl", columns={"references": "answers"})
     assert found.rows[0].references == ("Cotto is old.", "I like Cotto a lot.") == found.rows[0].answers
+
+
+def test_references_checker_and_id_take_no_column_away(tmp_path: Path) -> None:
+    (tmp_path / "sums.jsonl").write_text('{"prompt": "2 + 2?", "completion": "4", "text": "s1"}', encoding="utf-8")
+    columns = {"references": "completion", "checker": "completion", "id": "text"}
+    row = load_rows(tmp_path / "sums.jsonl", columns=columns).rows[0]
+    assert (row.id, row.answers, row.references) == ("s1", ("4",), ("4",))
+    assert row.checker is not None
+    renamed = load_rows(tmp_path / "sums.jsonl", columns={"prompt": "completion", "completion": "text"}).rows[0]
+    assert renamed.answers == ("s1",)
 
 
 @pytest.mark.shared_data
@@ -99,7 +109,7 @@ def test_references_may_be_answers_with_a_text(tmp_path: Path) -> None:
         ("e2e_nlg/devset.csv", {"prompt": "mr", "completion": "ref", "references": "ref"}, 4672, 1),
         ("tatoeba_eng_fra/eng_fra.tsv", {"prompt": "#1", "completion": "#2", "references": "#2"}, 9750, 1),
         ("scitldr/dev.jsonl", {"prompt": "source", "answers": "target", "references": "target"}, 619, 3),
-        ("oasst1/en-validation.multi_answer.jsonl", {"answers": "answers", "references": "answers"}, 475, 2),
+        ("oasst1/en-validation.multi_answer.jsonl", {"references": "answers"}, 475, 2),
         ("gsm8k", {"prompt": "question", "completion": "answer", "checker": "answer"}, 482, 0),
         (
             "svamp/SVAMP.json",

@@ -122,7 +122,9 @@ def canonical_fields(record: Record, columns: Columns) -> tuple[dict[str, Any], 
     if missing:
         raise RowError(f"missing column: {missing[0]}")
     fields = {name: _mapped([values[file_name] for file_name in mapped_names(columns, name)], name) for name in columns}
-    fields |= {name: content[name] for name in CANONICAL - fields.keys() - used if name in content}
+    # What is learnt from is renamed; references, a checker or an id are taken beside what else their column is.
+    renamed = {file_name for name in columns.keys() - ANY_FORMAT for file_name in mapped_names(columns, name)}
+    fields |= {name: content[name] for name in CANONICAL - fields.keys() - renamed if name in content}
     if record.cells:
         fields = {name: structured_cell(name, value) for name, value in fields.items()}
     extra = {name: value for name, value in content.items() if name not in fields and name not in used}
