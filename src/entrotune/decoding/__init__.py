@@ -1,6 +1,6 @@
 """How tokens are chosen: strategies as text, as exact distributions and as processors of scores; drawing by them."""
 
-from entrotune.decoding.batch import end_tokens, left_padded, nothing_inherited, until_end
+from entrotune.decoding.batch import end_tokens, left_padded, nothing_inherited, read_once, until_end
 from entrotune.decoding.draw import Response, Stream, draw, stream
 from entrotune.decoding.entropy import at_entropy, entropy_of
 from entrotune.decoding.forced_words import ForcedWords
@@ -36,6 +36,7 @@ __all__ = [
     "entropy_of",
     "left_padded",
     "nothing_inherited",
+    "read_once",
     "stream",
     "until_end",
 ]

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig
+from transformers import DynamicCache, GenerationConfig
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from entrotune.models import base_of
 
@@ -18,6 +19,44 @@ def left_padded(rows: Sequence[Sequence[int]], pad: int, device: Any) -> tuple[T
     ids = [[pad] * size + list(row) for row, size in zip(rows, pads, strict=True)]
     mask = [[0] * size + [1] * (longest - size) for size in pads]
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def read_once(base: Any, rows: Sequence[Sequence[int]], ids_BT: Tensor, mask_BT: Tensor) -> dict[str, Any]:
+    """What `generate` needs so that a prompt that stands in a batch several times is read once: its keys and values.
+
+    Reading is most of the work where prompts are long and answers short or many.
+
+    Args:
+        base: the model, its own generation settings taken away.
+        rows: the prompts, B of them.
+        ids_BT: the same, `left_padded`.
+        mask_BT: likewise.
+
+    Returns:
+        `past_key_values` of all tokens but the last, for `generate` on the same ids and mask; nothing where no prompt
+        stands twice, and for models that keep something else than keys and values (an LSTM, a state-space model).
+    """
+    places: dict[tuple[int, ...], int] = {}
+    owners = [places.setdefault(tuple(row), len(places)) for row in rows]
+    if len(places) == len(rows) or ids_BT.shape[1] == 1 or not _keeps_keys_and_values(base):
+        return {}
+    first = [owners.index(place) for place in range(len(places))]
+    output = base.generate(
+        input_ids=ids_BT[first, :-1],
+        attention_mask=mask_BT[first, :-1],
+        generation_config=GenerationConfig(
+            max_new_tokens=1, do_sample=False, use_cache=True, return_dict_in_generate=True
+        ),
+    )
+    output.past_key_values.batch_select_indices(torch.tensor(owners, device=ids_BT.device))
+    return {"past_key_values": output.past_key_values}
+
+
+def _keeps_keys_and_values(base: Any) -> bool:
+    if getattr(base, "_is_stateful", False):
+        return False
+    layers = DynamicCache(config=base.config.get_text_config(decoder=True)).layers
+    return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
 
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

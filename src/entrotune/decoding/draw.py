@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from entrotune.decoding.batch import end_tokens, left_padded, nothing_inherited, until_end
+from entrotune.decoding.batch import end_tokens, left_padded, nothing_inherited, read_once, until_end
 from entrotune.decoding.entropy import wide
 from entrotune.decoding.forced_words import ForcedWords
 from entrotune.decoding.limits import Limits
@@ -129,6 +129,7 @@ def draw(
             logits_processor=LogitsProcessorList(processors),
             streamer=streamer,
             custom_generate=_loop(search, words, streamer),
+            **(read_once(base, asked, ids_BT, mask_BT) if search is None else {}),
         )[places]
         new_BT = output[:, ids_BT.shape[1] :]
         is_beam = search is not None and search.whole

@@ -8,7 +8,7 @@ import torch
 from transformers import GenerationConfig
 
 from entrotune.data import Prompt
-from entrotune.decoding import end_tokens, left_padded, nothing_inherited, until_end
+from entrotune.decoding import end_tokens, left_padded, nothing_inherited, read_once, until_end
 from entrotune.evaluation.records import SampleRecord
 from entrotune.models import base_of
 
@@ -32,7 +32,8 @@ def draw_batch(
     """Draw one response to each prompt of a batch; the random state of torch is afterwards what it was before."""
     base = base_of(model)
     device = next(base.parameters()).device
-    ids, mask = left_padded([prompt.input_ids for prompt, _ in batch], tokenizer.pad_token_id, device)
+    asked = [prompt.input_ids for prompt, _ in batch]
+    ids, mask = left_padded(asked, tokenizer.pad_token_id, device)
     ends = end_tokens(model, tokenizer)
     settings = _generation_config(decoding, pad=tokenizer.pad_token_id, ends=ends)
     devices = [device] if device.type == "cuda" else []
@@ -42,6 +43,7 @@ def draw_batch(
             input_ids=ids,
             attention_mask=mask,
             generation_config=settings,
+            **read_once(base, asked, ids, mask),
         )
     records = []
     for (prompt, index), generated in zip(batch, output[:, ids.shape[1] :].tolist(), strict=True):
