@@ -48,8 +48,11 @@ def read_once(base: Any, rows: Sequence[Sequence[int]], ids_BT: Tensor, mask_BT:
             max_new_tokens=1, do_sample=False, use_cache=True, return_dict_in_generate=True
         ),
     )
-    output.past_key_values.batch_select_indices(torch.tensor(owners, device=ids_BT.device))
-    return {"past_key_values": output.past_key_values}
+    cache = output.past_key_values
+    if not isinstance(cache, DynamicCache):  # a model that makes its own
+        return {}
+    cache.batch_select_indices(torch.tensor(owners, device=ids_BT.device))
+    return {"past_key_values": cache}
 
 
 def _keeps_keys_and_values(base: Any) -> bool:
