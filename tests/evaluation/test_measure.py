@@ -154,6 +154,18 @@ def test_hold_out(tokenizer: Any) -> None:
     ]
 
 
+def test_references_that_are_texts_are_no_checker(tokenizer: Any) -> None:
+    text = "one of the places to eat that are near the river"
+    texts = [Row(id=f"t{at}", source="f", prompt=f"{at}?", answers=("x",), references=(text, "yes")) for at in range(2)]
+    few = [*texts, Row(id="t2", source="f", prompt="2?", answers=("x",), references=(text,))]
+    checked = {}
+    for given in (texts, few):
+        held = hold_out(given, tokenizer, prompts=9, seed=0, max_new_tokens=4, context=256)
+        checked[len(given)] = [prompt.checker is not None for prompt in held.prompts]
+        assert all(prompt.has_references for prompt in held.prompts)
+    assert checked == {2: [True, True], 3: [False, False, False]}  # by the median: 6 words, then 11
+
+
 def test_chosen_prompts_follow_the_seed_and_keep_their_order(tokenizer: Any) -> None:
     many = [Row(id=f"r{index}", source="f", prompt=f"number {index}", answers=("x",)) for index in range(30)]
     chosen = {}

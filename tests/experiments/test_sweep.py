@@ -285,8 +285,14 @@ def test_settings_in_which_entropy_wins_are_told_by_a_dry_run(model: Path, rows:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"quality": "correct"}, "quality is correct, but no held-out row has a checker, or references; map a column"),
-        ({"quality": "pass@2"}, "quality is pass@2, but no held-out row has a checker, or references; map a column"),
+        (
+            {"quality": "correct"},
+            "quality is correct, but no held-out row has a checker, or references of at most 10 words; map a column",
+        ),
+        (
+            {"quality": "pass@2"},
+            "quality is pass@2, but no held-out row has a checker, or references of at most 10 words; map a column",
+        ),
         ({"quality": "pass@4"}, "quality is pass@4, which needs 4 samples a prompt, and samples is 2"),
         ({"quality": "pass@3"}, "quality is pass@3, but pass@k is measured for k = 2, 4, 8"),
         ({"quality": "rouge_l"}, "quality is rouge_l, but no held-out row has references; map a column to them"),

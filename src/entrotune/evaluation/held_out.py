@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from entrotune.measures import parse_checker, parse_meaning
 
 # Where neither the model nor the user sets a limit.
 _DEFAULT_LENGTH = 4096
+_WORDS_OF_AN_ANSWER = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,8 @@ def hold_out(
 
     Rows whose prompts differ only in case or white space are one prompt. Prompts are chosen in the order of a hash of
     `seed` and prompt, so the choice hardly changes when rows are added. A row without a checker but with references
-    is checked against them (set membership, ignoring case), unless it asks for a meaning to be put into words.
+    is checked against them (set membership, ignoring case), unless it asks for a meaning to be put into words, or the
+    references are texts (more than 10 words, by the median of all) that no sample would repeat.
 
     Args:
         prompts: how many to sample from at most; 0 for none.
@@ -90,7 +93,8 @@ def hold_out(
         raise UserError(f"{too_long[0].where}: {too_long[0].reason}; shorten it or leave the row out")
     if not encoded.examples and not found:
         encoded.check_usable()
-    with_checkers = [_checked(prompt, row) for prompt, row in zip(found, chosen, strict=True)]
+    to_repeat = _are_to_repeat(asked)
+    with_checkers = [_checked(prompt, row, to_repeat) for prompt, row in zip(found, chosen, strict=True)]
     known = {(reject.source, reject.line) for reject in encoded.rejects}
     rejects = encoded.rejects + [reject for reject in too_long if (reject.source, reject.line) not in known]
     return HeldOut(examples=encoded.examples, prompts=with_checkers, groups=_groups(scored), rejects=rejects)
@@ -109,14 +113,22 @@ def _choose(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
     return [row for row in rows if row.id in kept]
 
 
-def _checked(prompt: Prompt, row: Row) -> Prompt:
+def _are_to_repeat(rows: Sequence[Row]) -> bool:
+    """Whether references are answers, which a sample can be equal to, and not texts such as summaries."""
+    words = [len(reference.split()) for row in rows for reference in row.references]
+    return bool(words) and statistics.median(words) <= _WORDS_OF_AN_ANSWER
+
+
+def _checked(prompt: Prompt, row: Row, to_repeat: bool) -> Prompt:
     """The prompt with its checker, which is refused here where it cannot be read, before anything is sampled."""
     if prompt.checker is not None:
         try:
             parse_checker(prompt.checker)
         except UserError as error:
             raise UserError(f"{row.source}:{row.line} (id {row.id}): {error}") from None
-    if prompt.checker is not None or not row.references or parse_meaning(prompt.messages[-1]["content"]) is not None:
+    if prompt.checker is not None or not row.references or not to_repeat:
+        return prompt
+    if parse_meaning(prompt.messages[-1]["content"]) is not None:
         return prompt
     return dataclasses.replace(prompt, checker={"kind": "set", "answers": list(row.references), "ignore_case": True})
 

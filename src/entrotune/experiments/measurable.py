@@ -47,7 +47,10 @@ def _check(kind: str, name: str, held: HeldOut, samples: int) -> None:
 def _needs(name: str) -> tuple[Callable[[Prompt], bool], str]:
     """What a prompt must have for a measure, and how that is called."""
     if name in ("correct", "majority", "best_of_n") or name.startswith("pass@"):
-        return lambda prompt: prompt.checker is not None, "a checker, or references; map a column to one of them"
+        return (
+            lambda prompt: prompt.checker is not None,
+            "a checker, or references of at most 10 words; map a column to one of them",
+        )
     if name in ("slots", "all_slots"):
         return _has_slots, "a meaning such as name[X], area[Y] as its prompt; map a column of such meanings to prompt"
     if name in ("ngram_coverage", "reference_coverage"):
